@@ -5,6 +5,7 @@
 //! - [`runner`]: what makes the tasks that the executor wants.
 //! - [`factory`]: what makes the operators of a task.
 //! - `heap`: what tasks hold, and the end of the one that holds too much.
+//! - [`leader`]: who leads a job, for what its tasks have to say.
 //! - [`task`]: what one thread runs: inputs, a chain of operators, outputs.
 //! - [`options`], `resources`: what it is told, and what it tells of itself.
 //!
@@ -15,6 +16,7 @@ pub mod components;
 mod executor;
 pub mod factory;
 mod heap;
+pub mod leader;
 pub mod options;
 mod resources;
 pub mod runner;

@@ -5,23 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tonic::Status;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
-use wiesel_common::rpc::Channel;
 use wiesel_network::NetworkEnvironment;
 use wiesel_proto as proto;
-use wiesel_proto::job_master_client::JobMasterClient;
 use wiesel_state::storage::CheckpointStorage;
 use wiesel_state_backends::StateResources;
 
 use crate::factory::OperatorFactory;
 use crate::heap::Heap;
+use crate::leader::LeaderWatch;
 pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
@@ -61,18 +58,14 @@ pub trait RunningTask: Send {
 /// The way of a job's tasks to their JobMaster.
 #[derive(Clone)]
 pub struct JobMasterLink {
-    /// The JobMaster.
-    pub client: JobMasterClient<Channel>,
-    /// Its token.
-    pub fence: Bytes,
+    /// Who leads the job.
+    pub leader: LeaderWatch,
     /// The job.
     pub job: JobId,
     /// The host name of this TaskManager.
     pub hostname: String,
     /// Its id.
     pub task_manager: String,
-    /// True once the JobMaster counts as lost: it is not spoken to any more.
-    pub lost: Arc<watch::Sender<bool>>,
     /// How many reports of counters the TaskManager has made.
     pub reports: Arc<AtomicU64>,
 }
@@ -81,12 +74,10 @@ impl JobMasterLink {
     /// The way of one task.
     pub fn sender(&self, attempt: AttemptId) -> Sender {
         Sender {
-            client: self.client.clone(),
-            fence: self.fence.clone(),
+            leader: self.leader.clone(),
             job_id: self.job.to_bytes(),
             attempt_id: attempt.to_bytes(),
             hostname: self.hostname.clone(),
-            lost: self.lost.clone(),
             reports: self.reports.clone(),
             events: 0,
         }

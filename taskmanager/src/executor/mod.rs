@@ -23,6 +23,7 @@ use wiesel_proto::job_master_client::JobMasterClient;
 use self::registration::Event as RegistrationEvent;
 use self::rpc::{Call, Reply};
 use self::slot_table::{Answer, SlotTable};
+use crate::leader::{JobMaster, Leader, LeaderWatch};
 use crate::runner::{JobMasterLink, Launch, RunningTask, TaskRunner};
 use crate::task::checkpoint::alignment;
 use crate::task::mailbox::{Mail, Undelivered};
@@ -97,15 +98,34 @@ enum Internal {
 
 /// A job that has slots here.
 struct Job {
-    fence: Bytes,
-    client: JobMasterClient<Channel>,
+    /// The JobMaster that leads it, or was the last to.
+    master: JobMaster,
+    /// Tells the tasks that are deployed now who leads them.
+    leader: LeaderWatch,
     tasks: HashMap<AttemptId, Box<dyn RunningTask>>,
     /// Attempts that were cancelled and did not run, and when: they are not started any more.
     taken_back: HashMap<AttemptId, Instant>,
     /// A report of the counters is under way.
     reporting: bool,
-    /// Tells the reporters of its tasks that the JobMaster is lost.
-    lost: Arc<watch::Sender<bool>>,
+}
+
+impl Job {
+    fn new(master: JobMaster) -> Self {
+        let leader = LeaderWatch::new(master.clone());
+        Self { master, leader, tasks: HashMap::new(), taken_back: HashMap::new(), reporting: false }
+    }
+
+    /// From now on this JobMaster leads the job. Tasks of before linger, and are not listened to; those to come speak to it.
+    fn lead_anew(&mut self, master: JobMaster) {
+        self.leader.set(Leader::Gone);
+        self.leader = LeaderWatch::new(master.clone());
+        self.master = master;
+        self.reporting = false;
+    }
+
+    fn is_led_by(&self, fence: &Bytes) -> bool {
+        self.master.fence == *fence
+    }
 }
 
 /// The actor.
@@ -243,7 +263,7 @@ impl TaskExecutor {
 
     fn drop_everything(&mut self, reason: &str) {
         for job in self.jobs.values() {
-            job.lost.send_replace(true);
+            job.leader.set(Leader::Gone);
         }
         for allocation in self.slots.allocations() {
             self.release(allocation, reason);
@@ -285,7 +305,7 @@ impl TaskExecutor {
     fn check_job_master(&self, job: JobId, fence: &[u8]) -> Result<(), Status> {
         let epoch = |fence: &[u8]| LeaderSessionId::from_bytes(fence).map(LeaderSessionId::epoch);
         let given = epoch(fence).ok_or_else(|| Status::invalid_argument("a JobMaster's session id has 16 bytes"))?;
-        let known = self.jobs.get(&job).and_then(|known| epoch(&known.fence)).unwrap_or_default();
+        let known = self.jobs.get(&job).and_then(|known| epoch(&known.master.fence)).unwrap_or_default();
         if given >= known {
             return Ok(());
         }
@@ -302,27 +322,16 @@ impl TaskExecutor {
             }
         };
         let client = JobMasterClient::new(channel);
-        let known = self.jobs.entry(job).or_insert_with(|| Job {
-            fence: request.job_master_fence.clone(),
-            client: client.clone(),
-            tasks: HashMap::new(),
-            taken_back: HashMap::new(),
-            reporting: false,
-            lost: Arc::default(),
-        });
-        if *known.lost.borrow() {
-            // Tasks of before its loss linger; those to come speak to it again, over a new connection.
-            known.client = client.clone();
-            known.lost = Arc::default();
-            known.reporting = false;
-        }
+        let master = JobMaster { client: client.clone(), fence: request.job_master_fence.clone() };
+        let known = self.jobs.entry(job).or_insert_with(|| Job::new(master.clone()));
         let mut superseded = Vec::new();
-        if known.fence != request.job_master_fence {
+        if known.master.fence != master.fence {
             // A new leader of the job: what the old one deployed is not its.
-            known.fence = request.job_master_fence.clone();
-            known.client = client.clone();
-            known.reporting = false;
             superseded.extend(known.tasks.keys().copied());
+            known.lead_anew(master);
+        } else if known.leader.is_gone() {
+            // The same, over a new connection.
+            known.lead_anew(master);
         }
         for attempt in superseded {
             self.cancel_task(job, attempt);
@@ -353,8 +362,12 @@ impl TaskExecutor {
     fn free_slot(&mut self, request: &proto::FreeSlotRequest) -> Result<(), Status> {
         let id = AllocationId::from_bytes(&request.allocation_id)
             .ok_or_else(|| Status::invalid_argument("no allocation id"))?;
-        let by_job = self.slots.get(id).and_then(|held| self.jobs.get(&held.job)).map(|job| &job.fence);
-        if by_job != Some(&request.fence) {
+        let by_job = self
+            .slots
+            .get(id)
+            .and_then(|held| self.jobs.get(&held.job))
+            .is_some_and(|job| job.is_led_by(&request.fence));
+        if !by_job {
             self.check_fence(&request.fence)?;
         }
         self.release(id, &request.reason);
@@ -408,7 +421,7 @@ impl TaskExecutor {
     fn submit_tasks(&mut self, mut request: proto::SubmitTasksRequest) -> Result<proto::SubmitTasksResponse, Status> {
         let job_id = request.graph.as_ref().and_then(|graph| JobId::from_bytes(&graph.job_id));
         let job_id = job_id.ok_or_else(|| Status::invalid_argument("a deployment without a job's id"))?;
-        let job = self.jobs.get(&job_id).filter(|job| job.fence == request.fence);
+        let job = self.jobs.get(&job_id).filter(|job| job.is_led_by(&request.fence));
         // A call that is repeated because its answer was lost.
         let runs = |task: &proto::TaskDeployment| {
             let attempt = AttemptId::from_bytes(&task.attempt_id);
@@ -444,12 +457,10 @@ impl TaskExecutor {
             return Err(Status::failed_precondition("the job has no slot here"));
         };
         let master = JobMasterLink {
-            client: job.client.clone(),
-            fence: job.fence.clone(),
+            leader: job.leader.clone(),
             job: job_id,
             hostname: self.setup.identity.hostname.clone(),
             task_manager: self.setup.identity.resource_id.clone(),
-            lost: job.lost.clone(),
             reports: self.reports.clone(),
         };
         let (internal, background) = (self.internal.clone(), &mut self.background);
@@ -497,7 +508,7 @@ impl TaskExecutor {
         let Some((id, job)) = JobId::from_bytes(&request.job_id).and_then(|id| Some((id, self.jobs.get(&id)?))) else {
             return Ok(proto::CancelTasksResponse { not_running: request.attempt_ids.clone(), reports: 0 });
         };
-        if job.fence != request.fence {
+        if !job.is_led_by(&request.fence) {
             return Err(Status::failed_precondition("another JobMaster leads this job"));
         }
         let attempts: Vec<AttemptId> = if request.attempt_ids.is_empty() {
@@ -539,7 +550,7 @@ impl TaskExecutor {
     /// The job, if that JobMaster leads it.
     fn fenced_job(&self, job: &Bytes, fence: &Bytes) -> Result<&Job, Status> {
         let job = JobId::from_bytes(job).and_then(|id| self.jobs.get(&id));
-        job.filter(|job| job.fence == *fence)
+        job.filter(|job| job.is_led_by(fence))
             .ok_or_else(|| Status::failed_precondition("that JobMaster has no tasks here"))
     }
 
@@ -607,7 +618,7 @@ impl TaskExecutor {
                 metrics: Some(task.metrics()),
             });
             let mut request = tonic::Request::new(proto::TaskMetricsReport {
-                fence: job.fence.clone(),
+                fence: job.master.fence.clone(),
                 job_id: id.to_bytes(),
                 tasks: tasks.collect(),
                 resource_id: self.setup.identity.resource_id.clone(),
@@ -618,7 +629,7 @@ impl TaskExecutor {
             });
             request.set_timeout(CALL_TIMEOUT);
             job.reporting = true;
-            let (mut client, id, fence) = (job.client.clone(), *id, job.fence.clone());
+            let (JobMaster { mut client, fence }, id) = (job.master.clone(), *id);
             let internal = self.internal.clone();
             self.background.spawn(async move {
                 let answer = match client.report_task_metrics(request).await {
@@ -635,7 +646,7 @@ impl TaskExecutor {
 
     /// A JobMaster has said which of the slots and tasks it has not.
     fn reported(&mut self, job: JobId, fence: &Bytes, answer: &proto::TaskMetricsResponse) {
-        let Some(known) = self.jobs.get_mut(&job).filter(|known| known.fence == *fence) else { return };
+        let Some(known) = self.jobs.get_mut(&job).filter(|known| known.is_led_by(fence)) else { return };
         known.reporting = false;
         let unknown = answer.unknown_attempts.iter().filter_map(|bytes| AttemptId::from_bytes(bytes));
         // What has ended since the report is unknown as well.

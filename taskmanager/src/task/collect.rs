@@ -15,6 +15,7 @@ use wiesel_proto as proto;
 
 use super::failure::from_network;
 use super::reporter::{Sender, is_final};
+use crate::leader::JobMaster;
 
 /// How long a single attempt may take; the JobMaster answers when it has room, which a client that reads slowly decides.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -42,7 +43,6 @@ impl Drop for Call {
 impl RpcTransport {
     fn request(&self, offset: u64) -> proto::CollectRequest {
         proto::CollectRequest {
-            fence: self.sender.fence.clone(),
             job_id: self.sender.job_id.clone(),
             attempt_id: self.sender.attempt_id.clone(),
             operator_uid: self.operator_uid.clone(),
@@ -86,11 +86,17 @@ impl CollectTransport for RpcTransport {
 }
 
 /// Sends until it is taken: a repeat of what was taken before is ignored by its offset.
-async fn call(mut sender: Sender, request: proto::CollectRequest, answer: Answer, waiter: Waiter) {
+async fn call(sender: Sender, request: proto::CollectRequest, answer: Answer, waiter: Waiter) {
     let result = loop {
-        let mut attempt = tonic::Request::new(request.clone());
+        // Without one the task ends, and this call with it.
+        let Some(JobMaster { mut client, fence }) = sender.leader.master(true).await else { return };
+        let mut attempt = tonic::Request::new(proto::CollectRequest { fence: fence.clone(), ..request.clone() });
         attempt.set_timeout(ATTEMPT);
-        match sender.client.collect(attempt).await {
+        let collected = tokio::select! {
+            collected = client.collect(attempt) => collected,
+            () = sender.leader.until_superseded(&fence) => continue,
+        };
+        match collected {
             Ok(_) => break Ok(()),
             Err(status) if is_final(&status) => break Err(status),
             Err(status) => {

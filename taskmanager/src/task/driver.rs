@@ -17,6 +17,7 @@ use super::checkpoint::restore::Restore;
 use super::checkpoint::{Checkpoints, stop_failed};
 use super::counters::TaskCounters;
 use super::events::{Gateway, source_event};
+use super::failure::from_network;
 use super::input::{Incoming, Inputs};
 use super::mailbox::{Mail, Mailbox};
 use super::output::Outputs;
@@ -240,6 +241,10 @@ impl Driver {
             self.times.idle += start.elapsed();
         }
         if !stopped && !self.awaits_checkpoint {
+            // Whoever leads next may have put another task in the place of this one.
+            self.waiter
+                .wait_until("a JobMaster that leads the task", || self.reporter.is_led())
+                .map_err(from_network)?;
             self.chain.commit_at_end()?;
         }
         self.count(Instant::now());

@@ -6,6 +6,9 @@
 //! A call has time by its size. What the JobMaster cannot take is said otherwise, never left out: a caller that waits for a word about
 //! a checkpoint, or for a task's end, gets one, without its reason if the reason is what cannot be told. The end of a task that
 //! failed or was cancelled does not wait long for what the task had to say of checkpoints before; a FINISHED waits for all of it.
+//!
+//! While no JobMaster leads, what there is to say waits for the next one, but for the end of a task that was cancelled: that the
+//! next one sees for itself. What was said when a JobMaster was lost may have been heard, and is said again to the next.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,13 +21,13 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::notifier::Notifier;
-use wiesel_common::rpc::{Channel, MAX_MESSAGE_BYTES, is_answer};
+use wiesel_common::rpc::{MAX_MESSAGE_BYTES, is_answer};
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState;
-use wiesel_proto::job_master_client::JobMasterClient;
 
 use super::counters::TaskCounters;
 use super::failure;
+use crate::leader::{JobMaster, Leader, LeaderWatch};
 
 /// How long a call may take before it is tried again, apart from the time that its bytes may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,14 +80,10 @@ pub enum Report {
 /// The task that reports, and the JobMaster that it reports to.
 #[derive(Clone)]
 pub struct Sender {
-    pub(crate) client: JobMasterClient<Channel>,
-    /// The JobMaster's.
-    pub(crate) fence: Bytes,
+    pub(crate) leader: LeaderWatch,
     pub(crate) job_id: Bytes,
     pub(crate) attempt_id: Bytes,
     pub(crate) hostname: String,
-    /// True once the JobMaster counts as lost: it is not spoken to any more.
-    pub(crate) lost: Arc<watch::Sender<bool>>,
     /// How many reports of counters the TaskManager has made.
     pub(crate) reports: Arc<AtomicU64>,
     /// How many events the task had for coordinators: one that is sent again, because its answer was lost, has its number again.
@@ -97,6 +96,7 @@ pub struct Sender {
 pub struct Reporter {
     reports: Arc<Mutex<Reports>>,
     progress: Arc<Progress>,
+    leader: LeaderWatch,
 }
 
 /// Where reports go, and how many went there so far.
@@ -141,10 +141,10 @@ impl Reporter {
             notifier,
             hurry: watch::Sender::new(false),
         });
-        let guard = Ended(progress.clone());
-        let reports = Reports { events, events_said: 0, others, others_said: 0 };
-        let running = run(sender, counters, events_to_say, others_to_say, guard);
-        (Self { reports: Arc::new(Mutex::new(reports)), progress }, running)
+        let (guard, leader) = (Ended(progress.clone()), sender.leader.clone());
+        let reports = Arc::new(Mutex::new(Reports { events, events_said: 0, others, others_said: 0 }));
+        let running = run(sender, counters, events_to_say, others_to_say, leader.subscribe(), guard);
+        (Self { reports, progress, leader }, running)
     }
 
     /// Says it soon.
@@ -170,6 +170,11 @@ impl Reporter {
     pub fn is_taken(&self, said: Said) -> bool {
         let taken = if said.is_event { *self.progress.events.borrow() } else { *self.progress.others.lock() };
         taken >= said.number || self.progress.ended.load(Ordering::SeqCst)
+    }
+
+    /// Whether a JobMaster leads. The task's notifier is woken when that changes.
+    pub fn is_led(&self) -> bool {
+        self.leader.is_known()
     }
 
     /// Says it and waits until the JobMaster has taken note, or is lost.
@@ -199,13 +204,24 @@ async fn run(
     counters: Arc<TaskCounters>,
     events: mpsc::UnboundedReceiver<Report>,
     others: mpsc::UnboundedReceiver<(Report, u64)>,
+    leaders: watch::Receiver<Leader>,
     guard: Ended,
 ) {
     // What ends one of them ends the other: the JobMaster is lost, or the task has said all that it had to say.
     tokio::select! {
         () = say_events(sender.clone(), &counters, events, &guard.0) => {}
         () = say_others(sender, &counters, others, &guard.0) => {}
+        () = wake_for_leaders(leaders, &guard.0.notifier) => {}
     }
+}
+
+/// Threads may wait for a JobMaster. Does not end.
+async fn wake_for_leaders(mut leaders: watch::Receiver<Leader>, notifier: &Notifier) {
+    // The sender's end is at hand, so that it does not close.
+    while leaders.changed().await.is_ok() {
+        notifier.notify();
+    }
+    std::future::pending().await
 }
 
 /// Until the JobMaster is lost.
@@ -236,7 +252,7 @@ async fn say_others(
     let mut out_of_patience = None;
     while let Some((report, events_before)) = receiver.recv().await {
         let has_finished = matches!(report, Report::State(ExecutionState::Finished, _));
-        if has_finished && !until_taken(&mut events, events_before, &sender.lost).await {
+        if has_finished && !until_taken(&mut events, events_before, &sender.leader).await {
             return;
         }
         let listens = match &report {
@@ -267,12 +283,12 @@ async fn say_others(
     }
 }
 
-/// Waits until so many events were taken. False: the JobMaster is lost.
-async fn until_taken(events: &mut watch::Receiver<u64>, number: u64, lost: &watch::Sender<bool>) -> bool {
+/// Waits until so many events were taken. False: the JobMaster is lost, and there is no next one.
+async fn until_taken(events: &mut watch::Receiver<u64>, number: u64, leader: &LeaderWatch) -> bool {
     tokio::select! {
         // Its sender is at hand, so that it does not close.
         taken = async { events.wait_for(|taken| *taken >= number).await.is_ok() } => taken,
-        () = until_lost(lost) => false,
+        () = leader.until_gone() => false,
     }
 }
 
@@ -319,10 +335,13 @@ impl Sender {
         let mut slow = 0;
         loop {
             let timeout = time_for(report.bytes(), slow);
-            let lost = self.lost.clone();
+            let leader = self.leader.clone();
+            let waits = !matches!(report, Report::State(ExecutionState::Canceled, _));
+            let Some(master) = leader.master(waits).await else { return Outcome::Lost };
+            let fence = master.fence.clone();
             let answer = tokio::select! {
-                answer = self.call(report, counters, timeout) => answer,
-                () = until_lost(&lost) => return Outcome::Lost,
+                answer = self.call(master, report, counters, timeout) => answer,
+                () = leader.until_superseded(&fence) => continue,
             };
             match answer {
                 Ok(()) => return Outcome::Taken,
@@ -360,14 +379,6 @@ enum Outcome {
     Refused,
     /// The JobMaster is not spoken to any more.
     Lost,
-}
-
-async fn until_lost(lost: &watch::Sender<bool>) {
-    let mut changes = lost.subscribe();
-    // Its sender is at hand, so that it does not close.
-    if changes.wait_for(|lost| *lost).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// How long a call with so many bytes may take, after so many that were too slow.
@@ -421,8 +432,15 @@ impl Report {
 }
 
 impl Sender {
-    async fn call(&mut self, report: &Report, counters: &TaskCounters, timeout: Duration) -> Result<(), Status> {
-        let (fence, job_id, attempt_id) = (self.fence.clone(), self.job_id.clone(), self.attempt_id.clone());
+    async fn call(
+        &self,
+        master: JobMaster,
+        report: &Report,
+        counters: &TaskCounters,
+        timeout: Duration,
+    ) -> Result<(), Status> {
+        let JobMaster { mut client, fence } = master;
+        let (job_id, attempt_id) = (self.job_id.clone(), self.attempt_id.clone());
         match report {
             Report::State(state, failure) => {
                 let update = proto::TaskStateUpdate {
@@ -434,15 +452,19 @@ impl Sender {
                     metrics: Some(counters.snapshot()),
                     reports: self.reports.load(Ordering::Relaxed),
                 };
-                self.client.update_task_state(timed(update, timeout)).await.map(drop)
+                client.update_task_state(timed(update, timeout)).await.map(drop)
             }
             Report::RequestSplit(uid) => {
                 let request = proto::RequestSplit { hostname: self.hostname.clone() };
                 let event = proto::source_event_to_coordinator::Event::RequestSplit(request);
                 let event = proto::SourceEventToCoordinator { event: Some(event) }.encode_to_vec().into();
-                self.send_event(uid.clone(), event, timeout).await
+                let event = self.event(fence, uid.clone(), event);
+                client.send_operator_event(timed(event, timeout)).await.map(drop)
             }
-            Report::OperatorEvent { uid, event } => self.send_event(uid.clone(), event.clone(), timeout).await,
+            Report::OperatorEvent { uid, event } => {
+                let event = self.event(fence, uid.clone(), event.clone());
+                client.send_operator_event(timed(event, timeout)).await.map(drop)
+            }
             Report::Acknowledge { checkpoint, state, metrics } => {
                 let acknowledgement = proto::AcknowledgeCheckpointRequest {
                     fence,
@@ -452,7 +474,7 @@ impl Sender {
                     state: Some(state.clone()),
                     metrics: Some(*metrics),
                 };
-                self.client.acknowledge_checkpoint(timed(acknowledgement, timeout)).await.map(drop)
+                client.acknowledge_checkpoint(timed(acknowledgement, timeout)).await.map(drop)
             }
             Report::Decline { checkpoint, failure } => {
                 let decline = proto::DeclineCheckpointRequest {
@@ -462,28 +484,27 @@ impl Sender {
                     checkpoint_id: *checkpoint,
                     failure: Some(failure.clone()),
                 };
-                self.client.decline_checkpoint(timed(decline, timeout)).await.map(drop)
+                client.decline_checkpoint(timed(decline, timeout)).await.map(drop)
             }
             Report::EndOfData { awaits_checkpoint } => {
                 let end =
                     proto::NotifyEndOfDataRequest { fence, job_id, attempt_id, awaits_checkpoint: *awaits_checkpoint };
-                self.client.notify_end_of_data(timed(end, timeout)).await.map(drop)
+                client.notify_end_of_data(timed(end, timeout)).await.map(drop)
             }
         }
     }
 }
 
 impl Sender {
-    async fn send_event(&mut self, operator_uid: Bytes, event: Bytes, timeout: Duration) -> Result<(), Status> {
-        let event = proto::OperatorEventToCoordinator {
-            fence: self.fence.clone(),
+    fn event(&self, fence: Bytes, operator_uid: Bytes, event: Bytes) -> proto::OperatorEventToCoordinator {
+        proto::OperatorEventToCoordinator {
+            fence,
             job_id: self.job_id.clone(),
             attempt_id: self.attempt_id.clone(),
             operator_uid,
             number: self.events,
             event,
-        };
-        self.client.send_operator_event(timed(event, timeout)).await.map(drop)
+        }
     }
 }
 
@@ -512,14 +533,13 @@ pub(crate) fn is_final(status: &Status) -> bool {
 #[cfg(test)]
 impl Sender {
     /// Of an attempt and a job without ids.
-    pub(crate) fn for_test(channel: Channel) -> Self {
+    pub(crate) fn for_test(channel: wiesel_common::rpc::Channel) -> Self {
+        let client = wiesel_proto::job_master_client::JobMasterClient::new(channel);
         Self {
-            client: JobMasterClient::new(channel),
-            fence: Bytes::new(),
+            leader: LeaderWatch::new(JobMaster { client, fence: Bytes::new() }),
             job_id: Bytes::new(),
             attempt_id: Bytes::new(),
             hostname: String::new(),
-            lost: Arc::default(),
             reports: Arc::default(),
             events: 0,
         }
@@ -530,10 +550,10 @@ impl Sender {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
-    use futures::FutureExt;
     use tonic::body::Body;
     use tonic::codegen::{StdError, http};
-    use wiesel_common::rpc::{Answer, Transport};
+    use wiesel_common::rpc::{Answer, Channel, Transport};
+    use wiesel_proto::job_master_client::JobMasterClient;
 
     use super::*;
 
@@ -638,14 +658,102 @@ mod tests {
         assert_eq!((time_for(0, 20), time_for(usize::MAX >> 10, 99)), (LONGEST_CALL, LONGEST_CALL));
     }
 
-    /// Before, it was looked for five times a second.
-    #[test]
-    fn the_loss_of_the_job_master_is_noticed_when_it_happens() {
-        let lost = watch::Sender::new(false);
-        let mut waiting = std::pin::pin!(until_lost(&lost));
-        assert!(waiting.as_mut().now_or_never().is_none());
-        lost.send_replace(true);
-        assert!(waiting.now_or_never().is_some());
-        assert!(until_lost(&lost).now_or_never().is_some(), "it was lost before");
+    /// Counts calls and answers none.
+    struct Deaf(Arc<AtomicUsize>);
+
+    impl Transport for Deaf {
+        fn call(&self, _: http::Request<Body>) -> Answer {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_lost_job_master_may_not_have_heard_is_said_to_the_next() {
+        let (deaf, heard) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let mut sender = Sender::for_test(Channel::new(Deaf(Arc::clone(&deaf))));
+        let leader = sender.leader.clone();
+        let next = Channel::new(Failing { ways: Vec::new(), calls: Arc::clone(&heard) });
+        let changes = async {
+            while deaf.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            leader.set(Leader::Awaited);
+            tokio::task::yield_now().await;
+            assert_eq!(heard.load(Ordering::SeqCst), 0);
+            let client = JobMasterClient::new(next);
+            leader.set(Leader::Known(JobMaster { client, fence: Bytes::from_static(b"next") }));
+        };
+        let finished = Report::State(ExecutionState::Finished, None);
+        let counters = TaskCounters::default();
+        let (listens, ()) = tokio::join!(sender.deliver(finished, &counters), changes);
+        assert!(listens);
+        assert_eq!((deaf.load(Ordering::SeqCst), heard.load(Ordering::SeqCst)), (1, 1));
+    }
+
+    /// Notes which methods are called. It does not know the job.
+    struct Listening(Arc<Mutex<Vec<String>>>);
+
+    impl Transport for Listening {
+        fn call(&self, request: http::Request<Body>) -> Answer {
+            let method = request.uri().path().rsplit('/').next().unwrap_or_default();
+            self.0.lock().push(method.to_owned());
+            let status = Status::not_found("no such job");
+            Box::pin(std::future::ready(Err::<http::Response<Body>, _>(StdError::from(status))))
+        }
+    }
+
+    async fn until(met: impl Fn() -> bool) {
+        while !met() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A task has an event and FINISHED to say when its JobMaster, which has answered nothing, is lost.
+    async fn lose_job_master_of_finished_task(next: Option<Channel>) {
+        let deaf = Arc::<AtomicUsize>::default();
+        let sender = Sender::for_test(Channel::new(Deaf(Arc::clone(&deaf))));
+        let leader = sender.leader.clone();
+        let (reporter, running) = Reporter::new(sender, Arc::default(), Arc::default());
+        let mut running = std::pin::pin!(running);
+        reporter.report(Report::OperatorEvent { uid: Bytes::new(), event: Bytes::new() });
+        let finished = reporter.report(Report::State(ExecutionState::Finished, None));
+        tokio::select! {
+            () = running.as_mut() => panic!("it has ended"),
+            () = until(|| deaf.load(Ordering::SeqCst) == 1) => {}
+        }
+        leader.set(Leader::Awaited);
+        assert!(!reporter.is_led() && !reporter.is_taken(finished));
+        let Some(next) = next else {
+            leader.set(Leader::Gone);
+            running.await;
+            return;
+        };
+        let client = JobMasterClient::new(next);
+        leader.set(Leader::Known(JobMaster { client, fence: Bytes::from_static(b"next") }));
+        tokio::select! {
+            () = running.as_mut() => panic!("it has ended"),
+            () = until(|| reporter.is_taken(finished)) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_finished_task_waits_with_its_events_for_the_next_job_master() {
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        lose_job_master_of_finished_task(Some(Channel::new(Listening(Arc::clone(&heard))))).await;
+        assert_eq!(*heard.lock(), ["SendOperatorEvent", "UpdateTaskState"]);
+        // There is no next one.
+        lose_job_master_of_finished_task(None).await;
+    }
+
+    /// The thread of a task that was cancelled waits for this word, and its slot for the thread.
+    #[tokio::test]
+    async fn a_cancelled_task_waits_for_no_leader() {
+        let calls = Arc::<AtomicUsize>::default();
+        let mut sender = Sender::for_test(Channel::new(Deaf(Arc::clone(&calls))));
+        sender.leader.set(Leader::Awaited);
+        let canceled = Report::State(ExecutionState::Canceled, None);
+        assert!(!sender.deliver(canceled, &TaskCounters::default()).await);
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
     }
 }
