@@ -127,6 +127,7 @@ impl Components {
             coordinators: environment.coordinators,
             coordinator_calls: environment.coordinator_calls,
         };
+        let address = context.address.clone();
         let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
 
@@ -147,6 +148,8 @@ impl Components {
         let rpc = ResourceManagerServer::new(ResourceManagerService {
             handle: resource_manager_handle.clone(),
             options: control,
+            masters: masters.clone(),
+            address,
         });
         let masters = JobMasterServer::new(JobMasterService { masters, collectors: collectors.clone() })
             .max_decoding_message_size(MAX_MESSAGE_BYTES);

@@ -39,7 +39,12 @@ fn check_offers(request: &proto::OfferSlotsRequest) -> Result<(), Status> {
     check_name("host name", &request.hostname)?;
     check_report(MAX_SLOTS, request.slots.iter().map(|offer| offer.index))
         .map_err(|error| Status::invalid_argument(format!("a malformed offer of slots: {error}")))?;
-    check_distinct(request.slots.iter().map(|offer| &offer.allocation_id[..]))
+    check_distinct(request.slots.iter().map(|offer| &offer.allocation_id[..]))?;
+    if request.tasks.len() as u64 <= MAX_TASKS {
+        return Ok(());
+    }
+    let tasks = request.tasks.len();
+    Err(Status::invalid_argument(format!("an offer with {tasks} tasks: a job has at most {MAX_TASKS}")))
 }
 
 fn check_metrics(report: &proto::TaskMetricsReport) -> Result<(), Status> {
@@ -69,6 +74,9 @@ fn check_distinct<'a>(mut allocations: impl Iterator<Item = &'a [u8]>) -> Result
 pub(crate) struct ResourceManagerService {
     pub(crate) handle: ResourceManagerHandle,
     pub(crate) options: ControlOptions,
+    pub(crate) masters: JobMasters,
+    /// "host:port" under which TaskManagers reach the JobMasters.
+    pub(crate) address: String,
 }
 
 /// Tells the ResourceManager that a heartbeat stream ended, however it ended.
@@ -183,6 +191,26 @@ impl ResourceManager for ResourceManagerService {
         bound_message(&mut reason);
         self.handle.send(Message::Disconnect { resource_id, registration, reason });
         Ok(Response::new(proto::Empty {}))
+    }
+
+    async fn find_job_masters(
+        &self,
+        request: Request<proto::FindJobMastersRequest>,
+    ) -> Result<Response<proto::FindJobMastersResponse>, Status> {
+        let request = request.into_inner();
+        check_fence(self.handle.fence(), &request.fence)?;
+        if request.job_ids.len() > MAX_SLOTS as usize {
+            let jobs = request.job_ids.len();
+            let message = format!("{jobs} jobs at once: a TaskManager has slots for at most {MAX_SLOTS}");
+            return Err(Status::invalid_argument(message));
+        }
+        let masters = request.job_ids.iter().filter_map(|id| self.masters.get(JobId::from_bytes(id)?));
+        let location = |master: JobMasterHandle| proto::JobMasterLocation {
+            job_id: master.job_id().to_bytes(),
+            address: self.address.clone(),
+            fence: master.fence().to_bytes(),
+        };
+        Ok(Response::new(proto::FindJobMastersResponse { job_masters: masters.map(location).collect() }))
     }
 }
 
@@ -338,6 +366,8 @@ mod tests {
         assert!(refused(check_offers(&offers(&[(1, 32_768)]))).contains("slot 32768"));
         let named = proto::OfferSlotsRequest { hostname: "h".repeat(1025), ..offers(&[]) };
         assert!(refused(check_offers(&named)).contains("host name has 1025 bytes"));
+        let tasks = vec![proto::TaskReport::default(); MAX_TASKS as usize + 1];
+        assert!(refused(check_offers(&proto::OfferSlotsRequest { tasks, ..offers(&[]) })).contains("131073 tasks"));
     }
 
     #[test]

@@ -212,17 +212,40 @@ async fn a_job_does_not_stay_on_a_task_manager_without_heartbeats() {
         slots: vec![proto::SlotOffer { allocation_id: vec![allocation; 16].into(), index: 0 }],
         slots_version: 99,
         registration,
+        tasks: Vec::new(),
     };
     let late = offer(8, a.registration);
     assert!(a.master.offer_slots(late).await.unwrap().into_inner().accepted.is_empty());
     // A loss that the job does not know of: it takes the slot, and hears of it from the ResourceManager.
     let unknown = offer(9, a.registration + 1_000);
+    let report = proto::TaskReport { allocation_id: vec![9; 16].into(), ..Default::default() };
+    let busy = proto::OfferSlotsRequest { tasks: vec![report], ..unknown.clone() };
+    let taken = a.master.offer_slots(busy).await.unwrap().into_inner().accepted;
+    assert!(taken.is_empty(), "tasks are in it that another JobMaster has deployed");
     assert_eq!(a.master.offer_slots(unknown).await.unwrap().into_inner().accepted.len(), 1);
     let mut b = TaskManager::start(&cluster, "b", 1).await;
     let second = b.next_submit().await;
     b.report_all(&second, Finished).await;
     cluster.await_status(id, JobStatus::Finished).await;
     cluster.await_free_slots(1).await;
+}
+
+#[tokio::test]
+async fn a_task_manager_is_told_who_leads_its_jobs() {
+    let cluster = Cluster::start(&[]).await;
+    let mut a = TaskManager::start(&cluster, "a", 1).await;
+    let id = cluster.submit(shuffle(1, 1)).await;
+    let deployed = a.next_submit().await;
+    let job_ids = vec![vec![9; 16].into(), id.to_bytes(), vec![1; 3].into()];
+    let ask = |fence: &bytes::Bytes| proto::FindJobMastersRequest { fence: fence.clone(), job_ids: job_ids.clone() };
+    let of_both = [ask(&a.fence), ask(&deployed.fence)];
+    let [asked, fenced_off] = of_both;
+    let found = a.resource_manager.find_job_masters(asked).await.unwrap().into_inner().job_masters;
+    let address = deployed.job_master_address.clone();
+    let expected = proto::JobMasterLocation { job_id: id.to_bytes(), address, fence: deployed.fence.clone() };
+    assert_eq!(found, [expected]);
+    let refused = a.resource_manager.find_job_masters(fenced_off).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
 }
 
 #[tokio::test]

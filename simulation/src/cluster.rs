@@ -564,7 +564,8 @@ impl Cluster {
         configuration.set("taskmanager.host", format!("tm-{place}"));
         configuration.set("taskmanager.numberOfTaskSlots", settings.slots.to_string());
         let options = wiesel_taskmanager::Options::from_configuration(&configuration);
-        let options = options.expect("the settings of a simulation are valid");
+        let mut options = options.expect("the settings of a simulation are valid");
+        options.tasks_without_leader = std::time::Duration::from_millis(self.settings.tasks_without_leader);
         let resource_id = if settings.keeps_its_id { address.clone() } else { format!("{address}-{id}") };
         let identity = proto::RegisterTaskManagerRequest {
             resource_id,

@@ -46,6 +46,8 @@ pub struct Settings {
     pub parallelism: Option<u32>,
     /// The most calls between processes in ten seconds.
     pub most_calls: u64,
+    /// How long tasks go on without a JobMaster, in milliseconds; 0: they end with it.
+    pub tasks_without_leader: u64,
     /// Nothing goes wrong but that calls are late. Jobs do not restart, and must not fail.
     pub only_late: bool,
 }
@@ -76,6 +78,8 @@ impl Settings {
             calm: random.random_range(1_000..20_000),
             parallelism: None,
             most_calls: 6_000,
+            // Not drawn, so that the rest of a run is what it would be otherwise.
+            tasks_without_leader: [0, 2_000, 20_000, 120_000][(seed % 4) as usize],
             only_late: false,
         };
         settings.configure(random);

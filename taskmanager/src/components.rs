@@ -69,6 +69,7 @@ impl Components {
             slots: options.slots,
             slot_timeout: options.slot_timeout,
             cancellation_timeout: options.cancellation_timeout,
+            tasks_without_leader: options.tasks_without_leader,
             identity: identity.clone(),
             resource_manager_address: options.job_manager.clone(),
             status,

@@ -1,4 +1,4 @@
-//! Who leads a job, as far as its tasks here know: what they say goes to whoever that is.
+//! Who leads a task, as far as is known here: what it says goes to whoever that is.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,14 +15,14 @@ pub struct JobMaster {
     pub fence: Bytes,
 }
 
-/// Who leads the tasks of a job.
+/// Who leads a task.
 #[derive(Clone)]
 pub enum Leader {
     /// This JobMaster.
     Known(JobMaster),
-    /// The last one is lost, and the tasks go on: what they have to say waits for the next one.
+    /// The last one is lost, and the task goes on: what it has to say waits for the next one.
     Awaited,
-    /// Nobody any more: the tasks end, and are not listened to.
+    /// Nobody any more: the task ends, and is not listened to.
     Gone,
 }
 
@@ -31,12 +31,12 @@ pub enum Leader {
 pub struct LeaderWatch(Arc<watch::Sender<Leader>>);
 
 impl LeaderWatch {
-    /// Tasks that this JobMaster leads.
+    /// A task that this JobMaster leads.
     pub fn new(master: JobMaster) -> Self {
         Self(Arc::new(watch::Sender::new(Leader::Known(master))))
     }
 
-    /// From now on they are led otherwise.
+    /// From now on it is led otherwise.
     pub fn set(&self, leader: Leader) {
         self.0.send_replace(leader);
     }
@@ -46,9 +46,14 @@ impl LeaderWatch {
         matches!(*self.0.borrow(), Leader::Known(_))
     }
 
-    /// Whether the tasks are to end.
+    /// Whether the task is to end.
     pub fn is_gone(&self) -> bool {
         matches!(*self.0.borrow(), Leader::Gone)
+    }
+
+    /// Whether the task goes on without one.
+    pub fn is_awaited(&self) -> bool {
+        matches!(*self.0.borrow(), Leader::Awaited)
     }
 
     /// Hears of changes from now on.
@@ -130,7 +135,7 @@ mod tests {
         let leader = LeaderWatch::new(master(1));
         assert_eq!(fence_of(leader.master(true).now_or_never()), Some(Some(1)));
         leader.set(Leader::Awaited);
-        assert!(!leader.is_known() && !leader.is_gone());
+        assert!(leader.is_awaited() && !leader.is_known() && !leader.is_gone());
         assert_eq!(fence_of(leader.master(false).now_or_never()), Some(None));
         let mut next = std::pin::pin!(leader.master(true));
         assert!(next.as_mut().now_or_never().is_none());

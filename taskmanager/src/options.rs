@@ -42,6 +42,9 @@ pub struct Options {
     pub slot_timeout: Duration,
     /// How long a cancelled task may go on; none: for ever.
     pub cancellation_timeout: Option<Duration>,
+    /// How long tasks go on without a JobMaster; zero: they end when it is lost. No key sets it as long as no JobMaster takes tasks
+    /// over.
+    pub tasks_without_leader: Duration,
     /// The parts of the memory.
     pub memory: TaskManagerMemory,
     /// The data plane.
@@ -94,6 +97,7 @@ impl Options {
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?.map(|id| id.0),
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
             cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
+            tasks_without_leader: Duration::ZERO,
             network: network_options(config, memory.network.bytes(), secret.clone())?,
             memory,
             secret,

@@ -18,7 +18,7 @@ use wiesel_state_backends::StateResources;
 
 use crate::factory::OperatorFactory;
 use crate::heap::Heap;
-use crate::leader::LeaderWatch;
+use crate::leader::{JobMaster, LeaderWatch};
 pub use crate::task::checkpoint::barriers::{Action, Barriers, LocalBarrier};
 use crate::task::checkpoint::restore::JobState;
 use crate::task::deployment::{Deployment, Prepared, Refusal};
@@ -26,6 +26,7 @@ pub use crate::task::events::source_event;
 use crate::task::log::JobLog;
 pub use crate::task::mailbox::{Mail, Undelivered};
 pub use crate::task::reporter::{Report, Reporter, Said, Sender};
+pub use crate::task::standing::Standing;
 use crate::task::{self, Surroundings};
 
 /// A task as the executor knows it. Dropping it cancels the task: nothing else could end it any more.
@@ -53,13 +54,16 @@ pub trait RunningTask: Send {
     fn waiting_for(&self) -> Option<&'static str>;
     /// Its counters as they are now.
     fn metrics(&self) -> proto::TaskMetrics;
+    /// How it stands, by what it has said of itself.
+    fn standing(&self) -> Standing;
 }
 
 /// The way of a job's tasks to their JobMaster.
-#[derive(Clone)]
 pub struct JobMasterLink {
-    /// Who leads the job.
-    pub leader: LeaderWatch,
+    /// The JobMaster that deploys them.
+    pub master: JobMaster,
+    /// How each of them is told who leads it.
+    pub leaders: Mutex<HashMap<AttemptId, LeaderWatch>>,
     /// The job.
     pub job: JobId,
     /// The host name of this TaskManager.
@@ -73,8 +77,10 @@ pub struct JobMasterLink {
 impl JobMasterLink {
     /// The way of one task.
     pub fn sender(&self, attempt: AttemptId) -> Sender {
+        let leader = LeaderWatch::new(self.master.clone());
+        self.leaders.lock().insert(attempt, leader.clone());
         Sender {
-            leader: self.leader.clone(),
+            leader,
             job_id: self.job.to_bytes(),
             attempt_id: attempt.to_bytes(),
             hostname: self.hostname.clone(),

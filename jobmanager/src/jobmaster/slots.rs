@@ -62,13 +62,17 @@ impl JobMaster {
             hostname: request.hostname,
         });
         let since = ReportNumber { registration: request.registration, version: request.slots_version };
-        let mut offers = Vec::with_capacity(request.slots.len());
+        // Tasks that another JobMaster has deployed are not taken over, so that their slots are of no use before they have ended.
+        let busy: HashSet<&[u8]> = request.tasks.iter().map(|task| &task.allocation_id[..]).collect();
+        let (mut offered, mut offers) = (Vec::with_capacity(request.slots.len()), Vec::new());
         for slot in &request.slots {
             let allocation = AllocationId::from_bytes(&slot.allocation_id)
                 .ok_or_else(|| Status::invalid_argument("an allocation id must have 16 bytes"))?;
-            offers.push(JobSlot { allocation, index: slot.index, since, location: Arc::clone(&location) });
+            offered.push(allocation);
+            if !busy.contains(&slot.allocation_id[..]) {
+                offers.push(JobSlot { allocation, index: slot.index, since, location: Arc::clone(&location) });
+            }
         }
-        let offered: Vec<AllocationId> = offers.iter().map(|offer| offer.allocation).collect();
         let accepted = self.scheduler.offer_slots(offers);
         if !accepted.is_empty() {
             // It confirms them, or says that they, or their TaskManager, are lost, and counts as the job's what the job has.

@@ -268,6 +268,7 @@ impl TaskExecutor for Executor {
             hostname: "localhost".into(),
             slots_version,
             registration,
+            tasks: Vec::new(),
         };
         let mut master = JobMasterClient::new(channel(&request.job_master_address));
         // As the real one does: the slot is given first, then offered.

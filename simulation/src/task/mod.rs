@@ -20,7 +20,7 @@ use wiesel_proto::operator_spec::Kind;
 use wiesel_proto::{CheckpointMetrics, ExecutionState, OperatorSubtaskState};
 use wiesel_state::keyed::CheckpointFiles;
 use wiesel_state::storage::CheckpointStorage;
-use wiesel_taskmanager::runner::{Launch, Mail, Report, Reporter, RunningTask, TaskRunner, Undelivered};
+use wiesel_taskmanager::runner::{Launch, Mail, Report, Reporter, RunningTask, Standing, TaskRunner, Undelivered};
 use wiesel_taskmanager::task::counters::TaskCounters;
 
 use self::increments::Increments;
@@ -194,6 +194,7 @@ struct Task {
     open: Arc<AtomicBool>,
     /// Whether it has room for an event follows from it.
     random: Mutex<StdRng>,
+    standing: Arc<Mutex<Standing>>,
 }
 
 impl RunningTask for Task {
@@ -244,6 +245,10 @@ impl RunningTask for Task {
     fn metrics(&self) -> proto::TaskMetrics {
         proto::TaskMetrics::default()
     }
+
+    fn standing(&self) -> Standing {
+        *self.standing.lock()
+    }
 }
 
 impl Drop for Task {
@@ -291,6 +296,7 @@ impl SimulatedTasks {
         let sender = launch.master.sender(attempt);
         let (reporter, reporting) = Reporter::new(sender, counters, Arc::new(Notifier::default()));
         (launch.spawn)(reporting.boxed());
+        let standing = reporter.standing();
         let context = TaskContext {
             job,
             execution: request.execution,
@@ -322,6 +328,7 @@ impl SimulatedTasks {
             mail,
             open: Arc::new(AtomicBool::new(true)),
             random: Mutex::new(self.random()),
+            standing,
         };
         let run = Run {
             token: handle.token.clone(),

@@ -10,9 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use tracing::Instrument;
 use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
-use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
 use wiesel_common::rpc::{Channel, Connector};
 use wiesel_network::Event;
@@ -20,27 +18,31 @@ use wiesel_operators::coordinator::MAX_EVENT_TO_SUBTASK;
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
 
+use self::job::{Job, Task, origin};
 use self::registration::Event as RegistrationEvent;
 use self::rpc::{Call, Reply};
 use self::slot_table::{Answer, SlotTable};
-use crate::leader::{JobMaster, Leader, LeaderWatch};
+use self::without_leader::Search;
+use crate::leader::{JobMaster, LeaderWatch};
 use crate::runner::{JobMasterLink, Launch, RunningTask, TaskRunner};
 use crate::task::checkpoint::alignment;
 use crate::task::mailbox::{Mail, Undelivered};
-use crate::task::reporter::is_final;
 
+mod job;
+mod offers;
 pub(crate) mod registration;
 pub(crate) mod rpc;
 mod slot_table;
 #[cfg(test)]
 mod tests;
+mod without_leader;
+#[cfg(test)]
+mod without_leader_tests;
 
 /// How often the counters of running tasks are reported.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a call to a JobMaster may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The shortest time that an offer of a slot has, whatever the patience is.
-const SHORTEST_OFFER: Duration = Duration::from_millis(100);
 /// How long tasks may take to end when the process stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is remembered that an attempt was cancelled that had not come. A cancellation that overtakes a deployment, over
@@ -57,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) slot_timeout: Duration,
     /// How long a cancelled task may go on; none: for ever.
     pub(crate) cancellation_timeout: Option<Duration>,
+    /// How long tasks go on without a JobMaster; zero: they end when it is lost.
+    pub(crate) tasks_without_leader: Duration,
     /// As it registers.
     pub(crate) identity: proto::RegisterTaskManagerRequest,
     pub(crate) resource_manager_address: String,
@@ -94,38 +98,11 @@ enum Internal {
         fence: Bytes,
         answer: proto::TaskMetricsResponse,
     },
-}
-
-/// A job that has slots here.
-struct Job {
-    /// The JobMaster that leads it, or was the last to.
-    master: JobMaster,
-    /// Tells the tasks that are deployed now who leads them.
-    leader: LeaderWatch,
-    tasks: HashMap<AttemptId, Box<dyn RunningTask>>,
-    /// Attempts that were cancelled and did not run, and when: they are not started any more.
-    taken_back: HashMap<AttemptId, Instant>,
-    /// A report of the counters is under way.
-    reporting: bool,
-}
-
-impl Job {
-    fn new(master: JobMaster) -> Self {
-        let leader = LeaderWatch::new(master.clone());
-        Self { master, leader, tasks: HashMap::new(), taken_back: HashMap::new(), reporting: false }
-    }
-
-    /// From now on this JobMaster leads the job. Tasks of before linger, and are not listened to; those to come speak to it.
-    fn lead_anew(&mut self, master: JobMaster) {
-        self.leader.set(Leader::Gone);
-        self.leader = LeaderWatch::new(master.clone());
-        self.master = master;
-        self.reporting = false;
-    }
-
-    fn is_led_by(&self, fence: &Bytes) -> bool {
-        self.master.fence == *fence
-    }
+    /// The ResourceManager has said who leads some jobs; none: it could not be asked.
+    Searched {
+        search: Search,
+        found: Option<Vec<proto::JobMasterLocation>>,
+    },
 }
 
 /// The actor.
@@ -143,6 +120,8 @@ pub(crate) struct TaskExecutor {
     /// Slots that are on offer to their jobs.
     offers: HashMap<AllocationId, AbortHandle>,
     cancelling: HashMap<AttemptId, Instant>,
+    /// The ResourceManager is being asked who leads jobs.
+    searching: bool,
     internal: mpsc::UnboundedSender<Internal>,
     internal_receiver: mpsc::UnboundedReceiver<Internal>,
     /// Calls under way and the reporters of tasks.
@@ -161,7 +140,7 @@ pub enum End {
 
 impl TaskExecutor {
     pub(crate) fn new(setup: Setup) -> Self {
-        // What it sends to itself is bounded: one message an offer and one a task.
+        // What it sends to itself is bounded: one message an offer, one a task, one a report and one for all jobs that wait.
         let (internal, internal_receiver) = mailbox();
         Self {
             slots: SlotTable::new(setup.slots),
@@ -173,6 +152,7 @@ impl TaskExecutor {
             reports: Arc::default(),
             offers: HashMap::new(),
             cancelling: HashMap::new(),
+            searching: false,
             internal,
             internal_receiver,
             background: JoinSet::new(),
@@ -199,6 +179,7 @@ impl TaskExecutor {
                     self.report_metrics();
                     self.note_ending();
                     self.forget_taken_back(Instant::now());
+                    self.attend_to_waiting();
                     if let Some(reason) = self.overdue_cancellation() {
                         return End::Fatal(reason);
                     }
@@ -229,42 +210,29 @@ impl TaskExecutor {
             Internal::OfferAnswered { allocation, accepted } => self.offer_answered(allocation, accepted),
             Internal::TaskEnded { job, attempt } => self.task_ended(job, attempt),
             Internal::Reported { job, fence, answer } => self.reported(job, &fence, &answer),
-        }
-    }
-
-    fn offer_answered(&mut self, allocation: AllocationId, accepted: bool) {
-        if self.offers.remove(&allocation).is_none() {
-            // The slot was given back meanwhile.
-            return;
-        }
-        if accepted {
-            self.slots.activate(allocation);
-        } else if self.slots.get(allocation).is_some_and(|held| !held.active) {
-            // A job that deploys into a slot wants it, whatever became of the answer.
-            self.release(allocation, "the JobMaster did not accept the slot");
+            Internal::Searched { search, found } => self.searched(search, found),
         }
     }
 
     fn registered(&mut self, fence: Bytes, registration: u64) {
         if self.resource_manager.as_ref().is_some_and(|known| *known != fence) {
-            self.drop_everything("another ResourceManager took over");
+            self.leaders_lost("another ResourceManager took over");
         }
         self.resource_manager = Some(fence);
         self.registration = registration;
         self.publish_slots();
+        self.find_job_masters();
     }
 
     /// The ResourceManager counts this TaskManager as lost now, and so do the JobMasters beside it.
     fn resource_manager_lost(&mut self, reason: &str) {
         self.resource_manager = None;
-        self.drop_everything(&format!("the JobManager was lost: {reason}"));
+        self.leaders_lost(&format!("the JobManager was lost: {reason}"));
         self.channels.clear();
     }
 
     fn drop_everything(&mut self, reason: &str) {
-        for job in self.jobs.values() {
-            job.leader.set(Leader::Gone);
-        }
+        self.jobs.values_mut().for_each(Job::abandon);
         for allocation in self.slots.allocations() {
             self.release(allocation, reason);
         }
@@ -284,6 +252,8 @@ impl TaskExecutor {
         let id = AllocationId::from_bytes(&request.allocation_id)
             .ok_or_else(|| Status::invalid_argument("no allocation id"))?;
         self.check_job_master(job, &request.job_master_fence)?;
+        // It may be known by this before the answer to the question for it comes.
+        self.job_master_found(job, request.job_master_fence.clone(), &request.job_master_address);
         let granted = match self.slots.allocate(request.slot, id, job) {
             Answer::Known => true,
             Answer::Taken => false,
@@ -321,15 +291,14 @@ impl TaskExecutor {
                 return Err(status);
             }
         };
-        let client = JobMasterClient::new(channel);
-        let master = JobMaster { client: client.clone(), fence: request.job_master_fence.clone() };
+        let master = JobMaster { client: JobMasterClient::new(channel), fence: request.job_master_fence.clone() };
         let known = self.jobs.entry(job).or_insert_with(|| Job::new(master.clone()));
         let mut superseded = Vec::new();
         if known.master.fence != master.fence {
             // A new leader of the job: what the old one deployed is not its.
             superseded.extend(known.tasks.keys().copied());
             known.lead_anew(master);
-        } else if known.leader.is_gone() {
+        } else if known.is_abandoned {
             // The same, over a new connection.
             known.lead_anew(master);
         }
@@ -337,24 +306,7 @@ impl TaskExecutor {
             self.cancel_task(job, attempt);
         }
         tracing::info!(job_id = %job, slot = request.slot, allocation_id = %id, "slot allocated");
-        let identity = &self.setup.identity;
-        let offer = proto::OfferSlotsRequest {
-            fence: request.job_master_fence.clone(),
-            job_id: job.to_bytes(),
-            resource_id: identity.resource_id.clone(),
-            rpc_address: identity.rpc_address.clone(),
-            data_address: identity.data_address.clone(),
-            slots: vec![proto::SlotOffer { allocation_id: id.to_bytes(), index: request.slot }],
-            hostname: identity.hostname.clone(),
-            slots_version: self.slots.version(),
-            registration: self.registration,
-        };
-        let (internal, patience) = (self.internal.clone(), self.setup.slot_timeout);
-        let offering = async move {
-            let accepted = offer_slot(client, offer, id, patience).await;
-            let _ = internal.send(Internal::OfferAnswered { allocation: id, accepted });
-        };
-        self.offers.insert(id, self.background.spawn(offering.instrument(job_span(job))));
+        self.offer(job, id, request.slot, self.setup.slot_timeout);
         self.publish_slots();
         Ok(())
     }
@@ -384,6 +336,7 @@ impl TaskExecutor {
         tracing::info!(job_id = %job, allocation_id = %id, reason, tasks = tasks.len(), "slot released");
         for attempt in tasks {
             self.cancel_task(job, attempt);
+            self.end_wait_of(job, attempt);
         }
         self.slot_changed(job);
     }
@@ -457,12 +410,16 @@ impl TaskExecutor {
             return Err(Status::failed_precondition("the job has no slot here"));
         };
         let master = JobMasterLink {
-            leader: job.leader.clone(),
+            master: job.master.clone(),
+            leaders: parking_lot::Mutex::default(),
             job: job_id,
             hostname: self.setup.identity.hostname.clone(),
             task_manager: self.setup.identity.resource_id.clone(),
             reports: self.reports.clone(),
         };
+        let id = |task: &proto::TaskDeployment| AttemptId::from_bytes(&task.attempt_id);
+        let origins = request.tasks.iter().filter_map(|task| Some((id(task)?, origin(&request, task))));
+        let mut origins: HashMap<AttemptId, proto::TaskReport> = origins.collect();
         let (internal, background) = (self.internal.clone(), &mut self.background);
         let mut started = Vec::with_capacity(request.tasks.len());
         let outcome = self.setup.runner.start(
@@ -478,10 +435,15 @@ impl TaskExecutor {
                 }),
             },
         );
+        let mut leaders = master.leaders.into_inner();
         for task in started {
             self.slots.add_task(task.allocation(), job_id, task.attempt());
             self.threads += 1;
-            job.tasks.insert(task.attempt(), task);
+            let attempt = task.attempt();
+            let leader = leaders.remove(&attempt).unwrap_or_else(|| LeaderWatch::new(job.master.clone()));
+            let origin = origins.remove(&attempt).unwrap_or_default();
+            job.finished.remove(&(origin.vertex, origin.subtask));
+            job.tasks.insert(attempt, Task::new(task, leader, origin));
         }
         outcome
     }
@@ -489,12 +451,16 @@ impl TaskExecutor {
     fn task_ended(&mut self, job: JobId, attempt: AttemptId) {
         self.threads -= 1;
         self.cancelling.remove(&attempt);
-        let handle = self.jobs.get_mut(&job).and_then(|job| job.tasks.remove(&attempt));
-        if let Some(handle) = handle
-            && self.slots.remove_task(handle.allocation(), attempt)
-        {
+        let Some(known) = self.jobs.get_mut(&job) else { return };
+        let Some(task) = known.tasks.remove(&attempt) else { return };
+        let report = task.report();
+        if report.state() == proto::ExecutionState::Finished && !self.setup.tasks_without_leader.is_zero() {
+            known.finished.insert((report.vertex, report.subtask), report);
+        }
+        if self.slots.remove_task(task.allocation(), attempt) {
             self.slot_changed(job);
         }
+        self.settle_waiting(job);
     }
 
     fn cancel_task(&mut self, job: JobId, attempt: AttemptId) {
@@ -597,7 +563,11 @@ impl TaskExecutor {
     /// A cancelled task that does not end holds its slot for ever: the process gives up, as Flink's does.
     fn overdue_cancellation(&self) -> Option<String> {
         let limit = self.setup.cancellation_timeout?;
-        let (attempt, _) = self.cancelling.iter().find(|(_, since)| since.elapsed() > limit)?;
+        let overdue = self.cancelling.iter().filter(|(_, since)| since.elapsed() > limit);
+        // A task that has failed may have ended but for its word, which waits for the next JobMaster.
+        let waits =
+            |attempt: &AttemptId| self.jobs.values().any(|job| job.tasks.get(attempt).is_some_and(Task::awaits_leader));
+        let attempt = overdue.map(|(attempt, _)| attempt).find(|attempt| !waits(*attempt))?;
         let task = self.jobs.iter().find_map(|(id, job)| Some((id, job.tasks.get(attempt)?)));
         let name = task.map_or_else(|| attempt.to_string(), |(job, task)| format!("{} of job {job}", task.name()));
         let place = task.and_then(|(_, task)| task.waiting_for()).unwrap_or("nothing, it computes");
@@ -610,7 +580,7 @@ impl TaskExecutor {
     /// Tells each JobMaster the counters of its tasks and which slots it has here; never twice at once.
     fn report_metrics(&mut self) {
         for (id, job) in &mut self.jobs {
-            if job.reporting {
+            if job.reporting || job.waiting.is_some() {
                 continue;
             }
             let tasks = job.tasks.values().map(|task| proto::AttemptMetrics {
@@ -724,34 +694,4 @@ fn deliver(task: &dyn RunningTask, mail: Mail) -> Result<(), Status> {
         Undelivered::Full => Status::resource_exhausted(error.to_string()),
         Undelivered::Ended => Status::not_found(error.to_string()),
     })
-}
-
-/// Offers a slot until the JobMaster answers; whether it took it. It is offered once more when the patience is over: this process
-/// may have stood still while the answer came, and the JobMaster deploys into the slot.
-async fn offer_slot(
-    mut client: JobMasterClient<Channel>,
-    offer: proto::OfferSlotsRequest,
-    id: AllocationId,
-    patience: Duration,
-) -> bool {
-    let begun = Instant::now();
-    let mut pause = Duration::from_millis(20);
-    loop {
-        let is_last = begun.elapsed() >= patience;
-        let mut request = tonic::Request::new(offer.clone());
-        request.set_timeout(CALL_TIMEOUT.min(patience.max(SHORTEST_OFFER)));
-        match client.offer_slots(request).await {
-            Ok(answer) => return answer.into_inner().accepted.iter().any(|accepted| **accepted == id.0),
-            Err(status) if is_final(&status) => {
-                tracing::info!(allocation_id = %id, reason = status.message(), "a slot was not wanted");
-                return false;
-            }
-            Err(_) if is_last => return false,
-            Err(status) => {
-                tracing::debug!(allocation_id = %id, reason = status.message(), "offering a slot failed, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-        }
-    }
 }

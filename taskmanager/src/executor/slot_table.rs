@@ -24,6 +24,15 @@ pub(crate) struct SlotTable {
     version: u64,
 }
 
+/// A slot of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) id: AllocationId,
+    pub(crate) index: u32,
+    /// The job has accepted it.
+    pub(crate) active: bool,
+}
+
 /// What becomes of a request for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -78,9 +87,16 @@ impl SlotTable {
     }
 
     /// Those that a job holds and that are not being given back.
+    pub(crate) fn held(&self, job: JobId) -> Vec<Held> {
+        let slots = (0..).zip(&self.slots).filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
+        let held = slots.filter(|(_, held)| held.job == job && !held.releasing);
+        held.map(|(index, held)| Held { id: held.id, index, active: held.active }).collect()
+    }
+
+    /// What a JobMaster is told of them.
     pub(crate) fn held_by(&self, job: JobId) -> Vec<proto::HeldSlot> {
-        let held = self.slots.iter().flatten().filter(|held| held.job == job && !held.releasing);
-        held.map(|held| proto::HeldSlot { allocation_id: held.id.to_bytes(), active: held.active }).collect()
+        let told = |held: Held| proto::HeldSlot { allocation_id: held.id.to_bytes(), active: held.active };
+        self.held(job).into_iter().map(told).collect()
     }
 
     /// A task runs in the slot. False: the slot is not that job's.

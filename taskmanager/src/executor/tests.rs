@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::codegen::StdError;
 use wiesel_common::rpc::{Answer as Call, Transport, timeout_of};
 
+use super::offers::offer_slot;
 use super::*;
+use crate::runner::Standing;
 
 const FENCE: [u8; 16] = [7; 16];
 const JOB: [u8; 16] = [1; 16];
@@ -75,6 +77,10 @@ impl RunningTask for StubbornTask {
     fn metrics(&self) -> proto::TaskMetrics {
         proto::TaskMetrics::default()
     }
+
+    fn standing(&self) -> Standing {
+        Standing::default()
+    }
 }
 
 impl TaskRunner for Stubborn {
@@ -102,6 +108,7 @@ fn executor(runner: Arc<Stubborn>, cancellation_timeout: Duration) -> TaskExecut
         slots: 2,
         slot_timeout: Duration::from_secs(10),
         cancellation_timeout: Some(cancellation_timeout),
+        tasks_without_leader: Duration::ZERO,
         identity,
         resource_manager_address: "jm:6123".into(),
         status,

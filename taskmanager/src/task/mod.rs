@@ -31,6 +31,7 @@ use self::log::{JobLog, TaskLog};
 use self::mailbox::{Mail, Mailbox, Post, Undelivered};
 use self::output::Outputs;
 use self::reporter::{Report, Reporter, Sender};
+use self::standing::Standing;
 use crate::factory::OperatorFactory;
 use crate::heap::Heap;
 use crate::runner::RunningTask;
@@ -48,6 +49,7 @@ pub(crate) mod mailbox;
 mod output;
 pub(crate) mod reporter;
 mod stack;
+pub(crate) mod standing;
 mod topology;
 
 /// What the executor keeps of a task.
@@ -58,6 +60,7 @@ pub(crate) struct TaskHandle {
     counters: Arc<TaskCounters>,
     waiter: Waiter,
     post: Post,
+    standing: Arc<parking_lot::Mutex<Standing>>,
     /// Why it is cancelled, if that makes it a failure.
     fault: Arc<parking_lot::Mutex<Option<proto::Failure>>>,
 }
@@ -103,6 +106,10 @@ impl RunningTask for TaskHandle {
 
     fn metrics(&self) -> proto::TaskMetrics {
         self.counters.snapshot()
+    }
+
+    fn standing(&self) -> Standing {
+        *self.standing.lock()
     }
 }
 
@@ -163,6 +170,7 @@ pub(crate) fn start(
     let name = format!("{task}#{attempt_number}");
     let counters = Arc::new(TaskCounters::default());
     let (reporter, reporting) = Reporter::new(surroundings.sender.clone(), counters.clone(), waiter.notifier().clone());
+    let standing = reporter.standing();
     let (post, mailbox) = mailbox::mailbox(waiter.notifier().clone());
     let fault: Arc<parking_lot::Mutex<Option<proto::Failure>>> = Arc::default();
     let heap = surroundings.heap.map(|heap| heap.join(deployment.job, &name, &waiter, &fault));
@@ -215,7 +223,7 @@ pub(crate) fn start(
         ended();
     })?;
     spawn_reporter(Box::pin(reporting.instrument(span)));
-    Ok(TaskHandle { attempt, allocation, name, counters, waiter, post, fault })
+    Ok(TaskHandle { attempt, allocation, name, counters, waiter, post, standing, fault })
 }
 
 /// What the system shows of a thread: 15 bytes.

@@ -27,6 +27,7 @@ use wiesel_proto::ExecutionState;
 
 use super::counters::TaskCounters;
 use super::failure;
+use super::standing::Standing;
 use crate::leader::{JobMaster, Leader, LeaderWatch};
 
 /// How long a call may take before it is tried again, apart from the time that its bytes may take.
@@ -97,6 +98,7 @@ pub struct Reporter {
     reports: Arc<Mutex<Reports>>,
     progress: Arc<Progress>,
     leader: LeaderWatch,
+    standing: Arc<Mutex<Standing>>,
 }
 
 /// Where reports go, and how many went there so far.
@@ -144,7 +146,7 @@ impl Reporter {
         let (guard, leader) = (Ended(progress.clone()), sender.leader.clone());
         let reports = Arc::new(Mutex::new(Reports { events, events_said: 0, others, others_said: 0 }));
         let running = run(sender, counters, events_to_say, others_to_say, leader.subscribe(), guard);
-        (Self { reports, progress, leader }, running)
+        (Self { reports, progress, leader, standing: Arc::default() }, running)
     }
 
     /// Says it soon.
@@ -152,6 +154,7 @@ impl Reporter {
         if matches!(report, Report::State(ExecutionState::Failed | ExecutionState::Canceled, _)) {
             self.progress.hurry.send_replace(true);
         }
+        self.standing.lock().note(&report);
         let mut reports = self.reports.lock();
         let is_event = report.is_event();
         // After the JobMaster is lost the receiver is gone, and the task is being cancelled for it.
@@ -170,6 +173,11 @@ impl Reporter {
     pub fn is_taken(&self, said: Said) -> bool {
         let taken = if said.is_event { *self.progress.events.borrow() } else { *self.progress.others.lock() };
         taken >= said.number || self.progress.ended.load(Ordering::SeqCst)
+    }
+
+    /// How the task stands, now and later.
+    pub fn standing(&self) -> Arc<Mutex<Standing>> {
+        self.standing.clone()
     }
 
     /// Whether a JobMaster leads. The task's notifier is woken when that changes.

@@ -113,6 +113,14 @@ impl ResourceManager for FakeJobManager {
         self.heard.lock().registrations.remove(&request.into_inner().resource_id);
         Ok(Response::new(proto::Empty {}))
     }
+
+    /// It leads no jobs but those that it deploys.
+    async fn find_job_masters(
+        &self,
+        _: Request<proto::FindJobMastersRequest>,
+    ) -> std::result::Result<Response<proto::FindJobMastersResponse>, Status> {
+        Ok(Response::new(proto::FindJobMastersResponse::default()))
+    }
 }
 
 #[tonic::async_trait]
