@@ -132,9 +132,14 @@ async fn say(
 
 /// What the sink hears next.
 async fn hears(a: &mut TaskManager, deployed: &proto::SubmitTasksRequest) -> Bytes {
+    hears_after(a, deployed).await.0
+}
+
+/// The same, and which checkpoint the coordinator had given its state to by then.
+async fn hears_after(a: &mut TaskManager, deployed: &proto::SubmitTasksRequest) -> (Bytes, u64) {
     let told = a.next_event().await;
     assert_eq!((&told.attempt_id, &told.operator_uid[..]), (&deployed.tasks[1].attempt_id, &SINK[..]));
-    told.event
+    (told.event, told.after_checkpoint_id)
 }
 
 async fn checkpoint(cluster: &Cluster, id: JobId, a: &mut TaskManager, deployed: &proto::SubmitTasksRequest) -> u64 {
@@ -157,7 +162,7 @@ async fn an_operator_and_its_coordinator_speak_and_go_on_from_a_checkpoint() {
     let id = cluster.submit(graph()).await;
     let deployed = a.next_submit().await;
     a.run(&deployed).await;
-    assert_eq!(hears(&mut a, &deployed).await, "start");
+    assert_eq!(hears_after(&mut a, &deployed).await, (Bytes::from_static(b"start"), 0));
     say(&mut a, &deployed, 1, 1, b"").await.unwrap();
     assert_eq!(hears(&mut a, &deployed).await, vec![1]);
     say(&mut a, &deployed, 1, 1, b"").await.unwrap();
@@ -168,14 +173,14 @@ async fn an_operator_and_its_coordinator_speak_and_go_on_from_a_checkpoint() {
     let completed = format!("completed {number}");
     until("it hears of the checkpoint", async || log.lock().unwrap().contains(&completed).then_some(())).await;
     say(&mut a, &deployed, 1, 3, b"").await.unwrap();
-    assert_eq!(hears(&mut a, &deployed).await, vec![3]);
+    assert_eq!(hears_after(&mut a, &deployed).await, (Bytes::from_static(&[3]), number));
 
     a.report(&deployed, 1, Failed, failure("x.Y", "boom")).await.unwrap();
     a.next_cancel().await;
     a.report(&deployed, 0, Canceled, None).await.unwrap();
     let again = a.next_submit().await;
     a.run(&again).await;
-    assert_eq!(hears(&mut a, &again).await, "start");
+    assert_eq!(hears_after(&mut a, &again).await, (Bytes::from_static(b"start"), number));
     let status = say(&mut a, &deployed, 1, 4, b"").await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "of an attempt that is over: {status}");
     say(&mut a, &again, 1, 1, b"").await.unwrap();

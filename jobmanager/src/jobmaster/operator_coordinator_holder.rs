@@ -186,6 +186,8 @@ impl Drop for Ending {
 /// A coordinator at work.
 struct Serving {
     coordinator: Box<dyn OperatorCoordinator>,
+    /// The newest checkpoint that has taken its state, or that it goes on from; 0: none.
+    checkpoint: u64,
     /// When its timer is due.
     timer: Option<Instant>,
     /// Checkpoints that hold back events.
@@ -390,6 +392,7 @@ impl OperatorCoordinatorHolder {
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<(), HolderFailure> {
         let restore = self.restore.clone();
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
         let coordinator = self
             .blocking(move || {
                 let mut coordinator = make()?;
@@ -402,6 +405,7 @@ impl OperatorCoordinatorHolder {
         let mut sending = Sending::default();
         let mut serving = Serving {
             coordinator,
+            checkpoint: from,
             timer: None,
             held: BTreeSet::new(),
             waiting: VecDeque::new(),
@@ -491,6 +495,7 @@ impl OperatorCoordinatorHolder {
                 Ok((serving, state))
             })
             .await?;
+        serving.checkpoint = checkpoint;
         let state = state.map_err(|error| self.failed(&FailureInfo::from(&error)));
         // The receiver is gone if the checkpoint failed meanwhile: then nothing is held back for it.
         if reply.send(state).is_ok() {
@@ -546,7 +551,7 @@ impl OperatorCoordinatorHolder {
             })
             .await?;
         for (subtask, event) in events {
-            sending.push(subtask, self.message(subtask, event)?);
+            sending.push(subtask, self.message(subtask, event, serving.checkpoint)?);
         }
         Ok(serving)
     }
@@ -582,7 +587,7 @@ impl OperatorCoordinatorHolder {
         })
     }
 
-    fn message(&self, subtask: u32, event: Bytes) -> Result<proto::OperatorEventToTask, FailureInfo> {
+    fn message(&self, subtask: u32, event: Bytes, after: u64) -> Result<proto::OperatorEventToTask, FailureInfo> {
         if event.len() > MAX_EVENT_TO_SUBTASK {
             let (bytes, name) = (event.len(), &self.name);
             let message = format!(
@@ -596,6 +601,7 @@ impl OperatorCoordinatorHolder {
             attempt_id: self.subtask(subtask)?.attempt.to_bytes(),
             operator_uid: self.operator.to_bytes(),
             event,
+            after_checkpoint_id: after,
         })
     }
 

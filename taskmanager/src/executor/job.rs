@@ -11,6 +11,11 @@ use super::without_leader::Waiting;
 use crate::leader::{JobMaster, Leader, LeaderWatch};
 use crate::runner::RunningTask;
 
+/// Bytes of the events that are kept for a later JobMaster of a job, at most.
+const MAX_EVENT_BYTES: usize = 16 << 20;
+/// What an event takes beside its bytes, about.
+const EVENT_BYTES: usize = 128;
+
 /// A job.
 pub(super) struct Job {
     /// The JobMaster that leads it, or was the last to.
@@ -19,7 +24,9 @@ pub(super) struct Job {
     pub(super) is_abandoned: bool,
     pub(super) tasks: HashMap<AttemptId, Task>,
     /// Of each subtask that has finished here the last attempt, where a later JobMaster may want to know of it.
-    pub(super) finished: HashMap<(u32, u32), proto::TaskReport>,
+    finished: HashMap<(u32, u32), proto::TaskReport>,
+    /// Of the events that are kept with its tasks.
+    event_bytes: usize,
     /// Attempts that were cancelled and did not run, and when: they are not started any more.
     pub(super) taken_back: HashMap<AttemptId, Instant>,
     /// A report of the counters is under way.
@@ -42,6 +49,7 @@ impl Job {
             is_abandoned: false,
             tasks: HashMap::new(),
             finished: HashMap::new(),
+            event_bytes: 0,
             taken_back: HashMap::new(),
             reporting: false,
             waiting: None,
@@ -52,7 +60,9 @@ impl Job {
     pub(super) fn lead_anew(&mut self, master: JobMaster) {
         self.abandon();
         self.is_abandoned = false;
-        self.finished.clear();
+        for task in std::mem::take(&mut self.finished).into_values() {
+            self.forget_events(&task);
+        }
         self.master = master;
         self.reporting = false;
     }
@@ -72,6 +82,53 @@ impl Job {
     /// Whether this is the token of the JobMaster that leads it now.
     pub(super) fn is_led_by(&self, fence: &[u8]) -> bool {
         self.master.fence == fence && self.waiting.as_ref().is_none_or(Waiting::is_found)
+    }
+
+    /// A task runs, in the place of any that has finished.
+    pub(super) fn begin(&mut self, task: Task) {
+        let before = self.finished.remove(&(task.origin.vertex, task.origin.subtask));
+        before.into_iter().for_each(|before| self.forget_events(&before));
+        self.tasks.insert(task.attempt(), task);
+    }
+
+    /// A task is over. If it has finished a later JobMaster may want to know of it, where there may be one.
+    pub(super) fn end(&mut self, attempt: AttemptId, keeps: bool) -> Option<Task> {
+        let task = self.tasks.remove(&attempt)?;
+        let report = task.report();
+        if keeps && report.state() == proto::ExecutionState::Finished {
+            let before = self.finished.insert((report.vertex, report.subtask), report);
+            before.into_iter().for_each(|before| self.forget_events(&before));
+        } else {
+            self.forget_events(&report);
+        }
+        Some(task)
+    }
+
+    /// Keeps what a coordinator has sent to a task, until a checkpoint is complete that has it.
+    pub(super) fn keep(&mut self, attempt: AttemptId, event: proto::SentEvent) {
+        let Some(task) = self.tasks.get_mut(&attempt) else { return };
+        let bytes = bytes_of(&event);
+        if self.event_bytes + bytes > MAX_EVENT_BYTES {
+            let complete_from = &mut task.origin.events_complete_from;
+            *complete_from = event.after_checkpoint_id.saturating_add(1).max(*complete_from);
+            return;
+        }
+        self.event_bytes += bytes;
+        task.origin.events.push(event);
+    }
+
+    /// A checkpoint is complete: it has what was made before its coordinators' states were taken.
+    pub(super) fn checkpoint_completed(&mut self, checkpoint: u64) {
+        let running = self.tasks.values_mut().map(|task| &mut task.origin);
+        for report in running.chain(self.finished.values_mut()) {
+            let has = |event: &mut proto::SentEvent| event.after_checkpoint_id < checkpoint;
+            let forgotten = report.events.extract_if(.., has);
+            self.event_bytes -= forgotten.map(|event| bytes_of(&event)).sum::<usize>();
+        }
+    }
+
+    fn forget_events(&mut self, report: &proto::TaskReport) {
+        self.event_bytes -= report.events.iter().map(bytes_of).sum::<usize>();
     }
 
     /// What there is to say of the tasks in a slot to a JobMaster that has not deployed them.
@@ -124,6 +181,10 @@ impl Deref for Task {
     fn deref(&self) -> &(dyn RunningTask + 'static) {
         &*self.handle
     }
+}
+
+fn bytes_of(event: &proto::SentEvent) -> usize {
+    EVENT_BYTES + event.event.len()
 }
 
 /// What a report of a task says that does not change. It holds no part of the message, which may be large.

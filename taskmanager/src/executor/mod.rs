@@ -442,8 +442,7 @@ impl TaskExecutor {
             let attempt = task.attempt();
             let leader = leaders.remove(&attempt).unwrap_or_else(|| LeaderWatch::new(job.master.clone()));
             let origin = origins.remove(&attempt).unwrap_or_default();
-            job.finished.remove(&(origin.vertex, origin.subtask));
-            job.tasks.insert(attempt, Task::new(task, leader, origin));
+            job.begin(Task::new(task, leader, origin));
         }
         outcome
     }
@@ -451,12 +450,8 @@ impl TaskExecutor {
     fn task_ended(&mut self, job: JobId, attempt: AttemptId) {
         self.threads -= 1;
         self.cancelling.remove(&attempt);
-        let Some(known) = self.jobs.get_mut(&job) else { return };
-        let Some(task) = known.tasks.remove(&attempt) else { return };
-        let report = task.report();
-        if report.state() == proto::ExecutionState::Finished && !self.setup.tasks_without_leader.is_zero() {
-            known.finished.insert((report.vertex, report.subtask), report);
-        }
+        let keeps = self.keeps_tasks();
+        let Some(task) = self.jobs.get_mut(&job).and_then(|job| job.end(attempt, keeps)) else { return };
         if self.slots.remove_task(task.allocation(), attempt) {
             self.slot_changed(job);
         }
@@ -510,7 +505,23 @@ impl TaskExecutor {
             let what = format!("an event of {bytes} bytes for a subtask: {MAX_EVENT_TO_SUBTASK} are taken at most");
             return Err(Status::invalid_argument(what));
         }
-        deliver(&**task, Mail::OperatorEvent { uid: event.operator_uid, event: event.event })
+        let attempt = task.attempt();
+        let mail = Mail::OperatorEvent { uid: event.operator_uid.clone(), event: event.event.clone() };
+        deliver(&**task, mail)?;
+        if self.keeps_tasks()
+            && let Some(job) = JobId::from_bytes(&event.job_id).and_then(|id| self.jobs.get_mut(&id))
+        {
+            // Without the rest of the message, which may be larger.
+            let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+            let (operator_uid, after_checkpoint_id) = (copy(&event.operator_uid), event.after_checkpoint_id);
+            job.keep(attempt, proto::SentEvent { operator_uid, after_checkpoint_id, event: copy(&event.event) });
+        }
+        Ok(())
+    }
+
+    /// Whether tasks may outlive their JobMaster, so that a later one may ask what they were given.
+    fn keeps_tasks(&self) -> bool {
+        !self.setup.tasks_without_leader.is_zero()
     }
 
     /// The job, if that JobMaster leads it.
@@ -548,6 +559,10 @@ impl TaskExecutor {
                 Err(status) if status.code() != Code::NotFound => told = Err(status),
                 _ => {}
             }
+        }
+        let job = JobId::from_bytes(&request.job_id).and_then(|id| self.jobs.get_mut(&id));
+        if let Some(job) = job.filter(|_| completed) {
+            job.checkpoint_completed(request.checkpoint_id);
         }
         told
     }

@@ -275,6 +275,8 @@ async fn the_next_job_master_is_offered_slots_with_their_tasks() {
         end_of_data: true,
         awaits_checkpoint: true,
         checkpoint_id: 43,
+        events: Vec::new(),
+        events_complete_from: 0,
     };
     assert_eq!(reports, [expected]);
     // It takes one slot and not the other; the task in the one is not taken over by that alone.
@@ -400,6 +402,60 @@ async fn what_has_finished_is_reported_as_long_as_its_slot_is_the_jobs() {
     deployed.register(Some(9));
     deployed.answer(0, true);
     assert!(!deployed.executor.awaits_leader(JOB));
+}
+
+#[tokio::test]
+async fn what_coordinators_have_sent_is_kept_until_a_checkpoint_has_it() {
+    let mut deployed = Deployed::new(LIMIT);
+    let event = |attempt: AttemptId, after_checkpoint_id, bytes: usize| proto::OperatorEventToTask {
+        fence: vec![8; 16].into(),
+        job_id: JOB.to_bytes(),
+        attempt_id: attempt.to_bytes(),
+        operator_uid: vec![4; 16].into(),
+        event: vec![0; bytes].into(),
+        after_checkpoint_id,
+    };
+    let send = |deployed: &mut Deployed, attempt, after, bytes| {
+        deployed.executor.operator_event(event(attempt, after, bytes)).unwrap();
+    };
+    let kept = |deployed: &Deployed, slot: u8| -> (Vec<(u64, usize)>, u64) {
+        let reports = deployed.executor.jobs[&JOB].reports(AllocationId([slot; 16]));
+        let events = reports[0].events.iter().map(|event| (event.after_checkpoint_id, event.event.len()));
+        (events.collect(), reports[0].events_complete_from)
+    };
+    for (after, bytes) in [(0, 1), (4, 2), (5, 3)] {
+        send(&mut deployed, FIRST, after, bytes);
+    }
+    send(&mut deployed, SECOND, 4, 7);
+    assert_eq!(kept(&deployed, 0), (vec![(0, 1), (4, 2), (5, 3)], 0));
+    // It has finished, and what it was given counts as given.
+    deployed.end(SECOND, proto::ExecutionState::Finished);
+    let ended = |checkpoint_id, outcome: proto::CheckpointOutcome| proto::NotifyCheckpointRequest {
+        fence: vec![8; 16].into(),
+        job_id: JOB.to_bytes(),
+        attempt_ids: vec![FIRST.to_bytes()],
+        checkpoint_id,
+        outcome: outcome as i32,
+    };
+    deployed.executor.notify_checkpoint(&ended(5, proto::CheckpointOutcome::Aborted)).unwrap();
+    assert_eq!(kept(&deployed, 0).0.len(), 3);
+    deployed.executor.notify_checkpoint(&ended(4, proto::CheckpointOutcome::Completed)).unwrap();
+    assert_eq!(kept(&deployed, 0), (vec![(4, 2), (5, 3)], 0));
+    assert_eq!(kept(&deployed, 1).0, [(4, 7)]);
+    deployed.executor.notify_checkpoint(&ended(5, proto::CheckpointOutcome::Completed)).unwrap();
+    assert_eq!((kept(&deployed, 0).0, kept(&deployed, 1).0), (vec![(5, 3)], vec![]));
+    // What is too much is left out, which is said, and is no matter any more with a later checkpoint.
+    send(&mut deployed, FIRST, 6, 10 << 20);
+    send(&mut deployed, FIRST, 6, 10 << 20);
+    assert_eq!(kept(&deployed, 0), (vec![(5, 3), (6, 10 << 20)], 7));
+    deployed.executor.notify_checkpoint(&ended(7, proto::CheckpointOutcome::Completed)).unwrap();
+    send(&mut deployed, FIRST, 7, 10 << 20);
+    assert_eq!(kept(&deployed, 0), (vec![(7, 10 << 20)], 7));
+    // Nor is anything left of a task that is over.
+    deployed.end(FIRST, proto::ExecutionState::Failed);
+    deployed.executor.submit_tasks(deployment(8, AttemptId([12; 16]), 0)).unwrap();
+    send(&mut deployed, AttemptId([12; 16]), 7, 15 << 20);
+    assert_eq!(kept(&deployed, 0), (vec![(7, 15 << 20)], 0));
 }
 
 /// Its word waits for the next JobMaster, not for its own end.

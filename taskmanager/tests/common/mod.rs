@@ -228,6 +228,7 @@ impl JobMaster for FakeJobManager {
                 attempt_id: asked.attempt_id,
                 operator_uid: asked.operator_uid,
                 event,
+                after_checkpoint_id: 0,
             };
             let _ = executor.send_operator_event(event).await;
         });
@@ -497,6 +498,7 @@ impl Cluster {
             attempt_id: attempt.clone(),
             operator_uid: Bytes::from_static(operator),
             event: Bytes::from_static(event),
+            after_checkpoint_id: 0,
         };
         self.runtime.block_on(executor.unwrap().send_operator_event(event)).unwrap();
     }
