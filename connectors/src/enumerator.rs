@@ -54,6 +54,17 @@ impl SplitEnumerator for OneSplitEach {
         }
         reader.end()
     }
+
+    /// Splits are given as they are, so that those that were are found.
+    fn given(&mut self, given: &[(u32, Bytes)]) -> Result<bool> {
+        let readers = self.readers;
+        for (subtask, split) in given {
+            let is_it = |(owner, known): &(u32, Bytes)| *owner % readers == *subtask && known == split;
+            let Some(position) = self.splits.iter().position(is_it) else { return Ok(false) };
+            self.splits.remove(position);
+        }
+        Ok(true)
+    }
 }
 
 /// When a reader asks for a split: once after it was opened, and once after each time it ran out.
@@ -103,5 +114,31 @@ impl Waiting {
     /// Takes one that waits.
     pub(crate) fn pop(&mut self) -> Option<u32> {
         self.0.pop_first()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_readers_have_is_not_given_again_and_what_did_not_arrive_is() {
+        let split = |name: &'static str| Bytes::from_static(name.as_bytes());
+        let mut before = OneSplitEach::new(4, ["a", "b", "c", "d"].map(split).to_vec());
+        before.request_split(0, "").unwrap();
+        let state = before.snapshot().unwrap();
+        // Two readers of the four that there were: each has the splits of two.
+        let restored = || {
+            let mut restored = OneSplitEach::new(2, Vec::new());
+            restored.restore(&state).unwrap();
+            restored
+        };
+        let mut enumerator = restored();
+        assert!(enumerator.given(&[(1, split("b")), (1, split("d"))]).unwrap());
+        assert_eq!(enumerator.request_split(1, "").unwrap(), SplitAssignment::NoMoreSplits);
+        assert_eq!(enumerator.request_split(0, "").unwrap(), SplitAssignment::Splits(vec![split("c")]));
+        for unlikely in [vec![(0, split("b"))], vec![(0, split("a"))], vec![(0, split("c")), (0, split("c"))]] {
+            assert!(!restored().given(&unlikely).unwrap(), "{unlikely:?}");
+        }
     }
 }

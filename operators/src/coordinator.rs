@@ -67,6 +67,18 @@ pub trait OperatorCoordinator: Send {
     /// Goes on from a snapshot, maybe with another parallelism. Called first, if there is one.
     fn restore(&mut self, checkpoint_id: u64, state: &[u8]) -> Result<()>;
 
+    /// The subtasks go on, though the coordinator before this one is gone with its JobMaster: called after
+    /// [`OperatorCoordinator::restore`], if there is a snapshot, and before all else, with the events that they have been sent since,
+    /// by subtask. Those of one subtask are in their order. What is not among them did not arrive and will not. The subtasks say again
+    /// what the coordinator has to know, as after a restore. False: it cannot go on with them, and they must go back to the snapshot.
+    ///
+    /// # Errors
+    /// The events cannot be read.
+    fn sent(&mut self, sent: &[(u32, Bytes)]) -> Result<bool> {
+        let _ = sent;
+        Ok(false)
+    }
+
     /// Called once before any event comes. The subtasks are being deployed; what is sent to them waits until they are.
     fn start(&mut self, events: &mut Events) -> Result<()> {
         let _ = events;

@@ -87,6 +87,18 @@ pub trait SplitEnumerator: Send {
     /// Goes on from a snapshot, maybe with another parallelism; called before [`SplitEnumerator::discover`]. What readers
     /// had by then is restored by them.
     fn restore(&mut self, state: &[u8]) -> Result<()>;
+
+    /// Readers go on, though the enumerator before this one is gone: called after [`SplitEnumerator::restore`], if there is a
+    /// snapshot, and before all else, with the splits that they have been given since, by reader. Those of one reader are in their
+    /// order. What is not among them no reader has; one that has asked for a split asks again. False: what is left to give out
+    /// cannot be told, and the readers must go back to the snapshot.
+    ///
+    /// # Errors
+    /// The splits cannot be read.
+    fn given(&mut self, given: &[(u32, Bytes)]) -> Result<bool> {
+        let _ = given;
+        Ok(false)
+    }
 }
 
 /// What a connector needs to know to make an enumerator.

@@ -10,6 +10,7 @@ use wiesel_operators::operator::Result;
 use wiesel_operators::source::{SplitAssignment, SplitEnumerator};
 
 use super::compression::is_compressed;
+use super::given::{GivenPart, left};
 use super::known_files::KnownFiles;
 use super::listing::{ListedFile, Listing, Step};
 use super::partitions::PartitionFilter;
@@ -67,15 +68,15 @@ pub(super) struct FileEnumerator {
 
 /// What no reader has yet of a known file.
 #[derive(Clone, Copy)]
-struct Pending {
-    file: u32,
+pub(super) struct Pending {
+    pub(super) file: u32,
     /// Whether it is cut as it is given out: a file may be as large as a number, and have billions of parts.
-    is_cut: bool,
-    start: u64,
+    pub(super) is_cut: bool,
+    pub(super) start: u64,
     /// The largest number: to the end of the file. If it is cut: the length that the file had when it was found.
-    end: u64,
+    pub(super) end: u64,
     /// The file as it was found.
-    found: Option<FileVersion>,
+    pub(super) found: Option<FileVersion>,
 }
 
 impl FileEnumerator {
@@ -259,6 +260,20 @@ impl SplitEnumerator for FileEnumerator {
             _ => read_folders(&mut reader)?,
         };
         reader.end()
+    }
+
+    fn given(&mut self, given: &[(u32, Bytes)]) -> Result<bool> {
+        let (mut parts, mut found_since) = (Vec::with_capacity(given.len()), HashSet::new());
+        for (_, split) in given {
+            let FileSplit { path, start, end, found, .. } = FileSplit::decode(split)?;
+            let (file, is_new) = self.known.insert(&path);
+            found_since.extend(is_new.then_some(file));
+            parts.push(GivenPart { file, start, end, found });
+        }
+        let Some(left) = left(std::mem::take(&mut self.pending), &parts, &found_since) else { return Ok(false) };
+        self.pending = left;
+        self.check_bytes()?;
+        Ok(true)
     }
 }
 

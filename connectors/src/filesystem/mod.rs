@@ -23,6 +23,7 @@ use crate::sink::SinkOperator;
 mod bulk;
 mod compression;
 mod enumerator;
+mod given;
 mod known_files;
 mod listing;
 mod metadata;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use wiesel_operators::coordinator::{
-    EventSender, Events, MAX_EVENT_TO_COORDINATOR, MakeCoordinator, OperatorCoordinator,
+    EventSender, Events, MAX_EVENT_TO_COORDINATOR, MAX_EVENT_TO_SUBTASK, MakeCoordinator, OperatorCoordinator,
 };
 use wiesel_operators::operator::{Error, Result};
 use wiesel_operators::source::{EnumeratorContext, SplitAssignment, SplitEnumerator};
@@ -14,6 +14,8 @@ use wiesel_proto::source_event_to_reader::Event;
 
 /// What a decoded event may take.
 const EVENT_MEMORY: u64 = 2 * MAX_EVENT_TO_COORDINATOR as u64;
+/// The same of one to a reader: splits may be short and many.
+const SENT_EVENT_MEMORY: u64 = 8 * MAX_EVENT_TO_SUBTASK as u64;
 
 /// Makes the enumerator of a source.
 pub type EnumeratorFactory =
@@ -53,6 +55,21 @@ fn assign(subtask: u32, assignment: SplitAssignment, events: &mut Events) {
 impl OperatorCoordinator for SourceCoordinator {
     fn restore(&mut self, _: u64, state: &[u8]) -> Result<()> {
         self.enumerator.restore(state)
+    }
+
+    fn sent(&mut self, sent: &[(u32, Bytes)]) -> Result<bool> {
+        let mut given = Vec::new();
+        for (subtask, event) in sent {
+            let said = proto::decode_at_most::<proto::SourceEventToReader>(event.clone(), SENT_EVENT_MEMORY);
+            let said = said.map_err(|error| Error::Plan(format!("what a reader was sent cannot be read: {error}")))?;
+            match said.event {
+                Some(Event::AddSplits(added)) => given.extend(added.splits.into_iter().map(|split| (*subtask, split))),
+                // That there are none left follows from what is left.
+                Some(Event::NoMoreSplits(_)) => {}
+                None => return Err(Error::Plan("a reader was sent nothing".into())),
+            }
+        }
+        self.enumerator.given(&given)
     }
 
     fn start(&mut self, events: &mut Events) -> Result<()> {

@@ -178,7 +178,7 @@ async fn a_call_to_the_enumerator_is_told_when_the_execution_has_ended() {
     }
 }
 
-/// Keeps the state that it goes on from.
+/// Keeps the state that it goes on from, behind the splits that were given since.
 struct Kept(Vec<u8>);
 
 impl SplitEnumerator for Kept {
@@ -198,6 +198,33 @@ impl SplitEnumerator for Kept {
         self.0 = state.to_vec();
         Ok(())
     }
+
+    fn given(&mut self, given: &[(u32, Bytes)]) -> Result<bool> {
+        for (subtask, split) in given {
+            self.0.extend_from_slice(format!(", {subtask} has {}", String::from_utf8_lossy(split)).as_bytes());
+        }
+        Ok(true)
+    }
+}
+
+#[test]
+fn the_enumerator_of_readers_that_go_on_is_told_what_they_were_given() {
+    let factory: EnumeratorFactory = Arc::new(|_, _| Ok(Box::new(Kept(Vec::new()))));
+    let event = |event: Event| Bytes::from(proto::SourceEventToReader { event: Some(event) }.encode_to_vec());
+    let splits = |splits: &[&'static str]| {
+        let splits = splits.iter().map(|split| Bytes::from_static(split.as_bytes())).collect();
+        event(Event::AddSplits(proto::AddSplits { splits }))
+    };
+    let none = event(Event::NoMoreSplits(proto::NoMoreSplits {}));
+    let mut coordinator = make(&factory)().unwrap();
+    coordinator.restore(3, b"before").unwrap();
+    assert!(coordinator.sent(&[(1, splits(&["a", "b"])), (0, splits(&["c"])), (1, none)]).unwrap());
+    assert_eq!(coordinator.snapshot(4).unwrap(), "before, 1 has a, 1 has b, 0 has c");
+    assert!(coordinator.sent(&[(0, Bytes::from_static(b"\xff"))]).is_err());
+    assert!(coordinator.sent(&[(0, Bytes::new())]).is_err());
+    // One that does not say how it would go on does not.
+    let factory: EnumeratorFactory = Arc::new(|_, _| Ok(Box::new(Splits(Arc::default()))));
+    assert!(!make(&factory)().unwrap().sent(&[(0, splits(&["a"]))]).unwrap());
 }
 
 /// Nothing is put around it: checkpoints that were written before operators other than sources could have coordinators are read.

@@ -205,3 +205,84 @@ fn what_was_written_with_whole_paths_is_read() {
         assert!(enumerator(Path::new("/t"), 1).restore(&state.finish()).is_err());
     }
 }
+
+/// What the readers of an enumerator that is gone have been given is not given again, and each other part is given once.
+#[test]
+fn readers_that_go_on_and_their_next_enumerator_have_all_parts_between_them() {
+    const LENGTH: u64 = 1 << 32;
+    let folder = tempfile::tempdir().unwrap();
+    File::create(folder.path().join("a")).unwrap().set_len(LENGTH).unwrap();
+    let mut before = enumerator(folder.path(), 2);
+    discover_all(&mut before).unwrap();
+    let mut all: Vec<FileSplit> = (0..2).map(|_| before.next_split().unwrap()).collect();
+    let state = before.snapshot().unwrap();
+    let since: Vec<FileSplit> = (0..4).map(|_| before.next_split().unwrap()).collect();
+    // The second of these was on its way.
+    let arrived = [0, 2, 3].map(|part| (part as u32 % 2, since[part].encode()));
+    let restored = || {
+        let mut restored = enumerator(folder.path(), 2);
+        restored.restore(&state).unwrap();
+        restored
+    };
+    let mut next = restored();
+    assert!(next.given(&arrived).unwrap());
+    assert_eq!(next.next_split().unwrap(), since[1]);
+    // Also where a checkpoint has that.
+    let mut later = restored();
+    assert!(later.given(&arrived).unwrap());
+    let state_with_gap = later.snapshot().unwrap();
+    later.restore(&state_with_gap).unwrap();
+    all.extend(since);
+    all.append(&mut given(&mut next));
+    assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].found == pair[1].found));
+    assert_eq!((all[0].start, all[all.len() - 1].end), (0, u64::MAX));
+    assert_eq!(given(&mut later).len() as u64, LENGTH / MOST_SPLIT - 2 - 3);
+    assert!(!restored().given(&[(0, all[0].encode())]).unwrap(), "it was given before");
+}
+
+#[test]
+fn a_file_that_was_found_and_given_since_is_not_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str| fs::write(folder.path().join(name), "1\n").unwrap();
+    let continuous = || FileEnumerator { interval: Some(60_000), ..enumerator(folder.path(), 1) };
+    write("a");
+    let mut before = continuous();
+    discover_all(&mut before).unwrap();
+    let state = before.snapshot().unwrap();
+    write("b");
+    discover_all(&mut before).unwrap();
+    let mut first = given(&mut before);
+    let b = first.pop().unwrap();
+    let mut next = continuous();
+    next.restore(&state).unwrap();
+    assert!(next.given(&[(0, b.encode())]).unwrap());
+    write("c");
+    discover_all(&mut next).unwrap();
+    let left = given(&mut next);
+    assert_eq!(left[..1], first);
+    assert!(left.len() == 2 && left[1].path.ends_with("/c"), "{left:?}");
+}
+
+/// A snapshot in the middle of a listing has neither the files that were found later nor which of those were given.
+#[test]
+fn what_a_listing_found_behind_a_snapshot_and_readers_were_given_is_not_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let all: Vec<String> = (0..9_000).map(|number| format!("{number:05}")).collect();
+    all.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+    let mut before = enumerator(folder.path(), 1);
+    list_some(&mut before);
+    let state = before.snapshot().unwrap();
+    let in_state = before.known.len();
+    discover_all(&mut before).unwrap();
+    // Every other one of them arrived.
+    let mut splits: Vec<FileSplit> = given(&mut before).into_iter().step_by(2).collect();
+    let mut next = enumerator(folder.path(), 1);
+    next.restore(&state).unwrap();
+    let arrived: Vec<(u32, Bytes)> = splits.iter().map(|split| (0, split.encode())).collect();
+    assert!(arrived.len() > in_state && next.given(&arrived).unwrap() && !next.is_complete());
+    discover_all(&mut next).unwrap();
+    splits.append(&mut given(&mut next));
+    let mut names: Vec<&str> = paths(&splits).into_iter().map(|path| path.rsplit_once('/').unwrap().1).collect();
+    names.sort_unstable();
+    assert_eq!(names, all);
+}
