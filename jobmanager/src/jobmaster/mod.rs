@@ -4,6 +4,7 @@
 //! of it.
 //!
 //! Invariant: whatever concerns an attempt that is not current is refused, and the job's end is reported once.
+pub mod adoption;
 pub mod checkpoint;
 pub mod collect;
 pub mod deployment_plan;
