@@ -596,6 +596,35 @@ fn a_later_checkpoint_says_nothing_of_the_savepoint_that_a_job_stops_with() {
     assert!(job.attempts.iter().flatten().all(|a| !is_end(&run.cluster.state(a))));
 }
 
+/// The checkpoint was complete, of which no task had heard; a savepoint to stop with was under way.
+#[test]
+fn adopted_tasks_go_on_from_what_is_complete_and_give_up_the_rest() {
+    let mut run = Run::new(&[("rows", "50000"), ("batch", "50"), ("hold", "20000")], &[("two-phase", "")]);
+    let job = run.deploy(None);
+    run.running(&job);
+    run.trigger(&job, &barrier(1)).unwrap();
+    run.acknowledged(&job, 1);
+    let target = format!("{}/savepoint-1", run.configuration[0].1);
+    let kind = proto::SnapshotKind::Savepoint as i32;
+    run.trigger(&job, &CheckpointBarrier { kind, target, stop: true, ..barrier(2) }).unwrap();
+    run.acknowledged(&job, 2);
+    run.cluster.adopt(&job, 1, 1001);
+    // What the JobMaster before that says comes late.
+    run.trigger(&job, &barrier(3)).unwrap();
+    run.trigger(&job, &barrier(1001)).unwrap();
+    run.acknowledged(&job, 1001);
+    assert!(run.board.saw("Sink 0 completed 1") && run.board.saw("Sink 1 completed 1"));
+    assert!(!run.board.saw("Sink 0 completed 2"));
+    let heard = run.cluster.job_manager.heard.lock();
+    assert!(job.attempts.iter().flatten().all(|a| !heard.acknowledged.contains_key(&(a.clone(), 3))));
+    drop(heard);
+    // The sources read on.
+    run.board.open.store(true, Ordering::SeqCst);
+    for source in &job.attempts[0] {
+        run.cluster.until("the end of the data", |heard| heard.at_end.contains_key(source));
+    }
+}
+
 #[test]
 fn stop_with_savepoint_ends_the_job_at_the_savepoint() {
     for drain in [false, true] {

@@ -305,6 +305,13 @@ impl TaskExecutor for Executor {
         Ok(Response::new(proto::CancelTasksResponse { not_running, ..Default::default() }))
     }
 
+    async fn adopt_tasks(
+        &self,
+        _: Request<proto::AdoptTasksRequest>,
+    ) -> Result<Response<proto::AdoptTasksResponse>, Status> {
+        Err(Status::failed_precondition("no tasks of another JobMaster run here"))
+    }
+
     async fn send_operator_event(
         &self,
         request: Request<proto::OperatorEventToTask>,

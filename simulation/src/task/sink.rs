@@ -141,25 +141,34 @@ impl Sink<'_> {
         self.open.is_empty() && self.pending.is_empty()
     }
 
+    fn completed(&mut self, checkpoint: u64) {
+        self.context.increments.completed(checkpoint);
+        self.commit(checkpoint);
+        let stop = self.stop.take_if(|stop| stop.checkpoint_id == checkpoint);
+        self.saved |= stop.is_some();
+        self.stopped |= stop.is_some_and(|stop| !stop.drain);
+    }
+
     fn mail(&mut self, mail: Mail) {
         match mail {
             Mail::Trigger(barrier) => {
                 let actions = self.barriers.triggered(&barrier, now());
                 self.take_part(actions);
             }
-            Mail::CheckpointEnded { checkpoint, completed: true } => {
-                self.context.increments.completed(checkpoint);
-                self.commit(checkpoint);
-                let stop = self.stop.take_if(|stop| stop.checkpoint_id == checkpoint);
-                self.saved |= stop.is_some();
-                self.stopped |= stop.is_some_and(|stop| !stop.drain);
-            }
+            Mail::CheckpointEnded { checkpoint, completed: true } => self.completed(checkpoint),
             Mail::CheckpointEnded { checkpoint, completed: false } => {
                 let actions = self.barriers.aborted(checkpoint);
                 self.take_part(actions);
                 if self.stop.as_ref().is_some_and(|stop| stop.checkpoint_id == checkpoint) {
                     self.stop = None;
                 }
+            }
+            // Another JobMaster has taken the task over: it goes on from what is complete, and all else is over.
+            Mail::Adopted { completed, first } => {
+                self.completed(completed);
+                let actions = self.barriers.forget_before(first);
+                self.take_part(actions);
+                self.stop = None;
             }
             Mail::OperatorEvent { event, .. } => self.event(event),
         }

@@ -127,6 +127,20 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// Another JobMaster has taken the task over.
+    fn adopted(&mut self, completed: u64, first: u64) -> Result<(), Stopped> {
+        self.ended(completed, true)?;
+        let actions = self.barriers.forget_before(first);
+        self.take_part(actions);
+        if let Stop::Awaits { savepoint, .. } = self.stop {
+            self.ended(savepoint, false)?;
+        }
+        if self.asked {
+            self.context.reporter.report(Report::RequestSplit(self.context.uid.clone()));
+        }
+        Ok(())
+    }
+
     fn mail(&mut self, mail: Mail) -> Result<(), Stopped> {
         match mail {
             Mail::OperatorEvent { event, .. } => self.event(event)?,
@@ -135,6 +149,7 @@ impl Source<'_> {
                 self.take_part(actions);
             }
             Mail::CheckpointEnded { checkpoint, completed } => self.ended(checkpoint, completed)?,
+            Mail::Adopted { completed, first } => self.adopted(completed, first)?,
         }
         Ok(())
     }

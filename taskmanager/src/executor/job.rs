@@ -157,6 +157,13 @@ impl Task {
         self.leader.is_awaited()
     }
 
+    /// This JobMaster takes it over, unless it is to end.
+    pub(super) fn adopt(&self, master: &JobMaster) {
+        if self.awaits_leader() {
+            self.leader.set(Leader::Known(master.clone()));
+        }
+    }
+
     /// Nobody leads it any more: it is to end.
     pub(super) fn abandon(&self) {
         self.leader.set(Leader::Gone);

@@ -202,6 +202,7 @@ impl TaskExecutor {
             Call::OperatorEvent(event, reply) => answer(reply, || self.operator_event(event)),
             Call::TriggerCheckpoint(request, reply) => answer(reply, || self.trigger_checkpoint(request)),
             Call::NotifyCheckpoint(request, reply) => answer(reply, || self.notify_checkpoint(&request)),
+            Call::AdoptTasks(request, reply) => answer(reply, || self.adopt_tasks(&request)),
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) enum Call {
     OperatorEvent(proto::OperatorEventToTask, Reply),
     TriggerCheckpoint(proto::TriggerCheckpointRequest, Reply),
     NotifyCheckpoint(proto::NotifyCheckpointRequest, Reply),
+    AdoptTasks(proto::AdoptTasksRequest, Reply<proto::AdoptTasksResponse>),
 }
 
 /// Hands calls on.
@@ -92,5 +93,14 @@ impl TaskExecutor for Gateway {
         request: Request<proto::NotifyCheckpointRequest>,
     ) -> Result<Response<proto::Empty>, Status> {
         self.call(|reply| Call::NotifyCheckpoint(request.into_inner(), reply)).await
+    }
+
+    async fn adopt_tasks(
+        &self,
+        request: Request<proto::AdoptTasksRequest>,
+    ) -> Result<Response<proto::AdoptTasksResponse>, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Call::AdoptTasks(request.into_inner(), reply)).await?;
+        Ok(Response::new(answer.await.map_err(|_| stopping())??))
     }
 }

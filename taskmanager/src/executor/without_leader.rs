@@ -1,7 +1,7 @@
 //! Jobs whose JobMaster is lost: their tasks go on, for a time, until the next one takes them over.
 //!
 //! ```text
-//!  led ──JobManager lost──> awaited ──registered, found──> offered, slot by slot ──taken──> led
+//!  led ──JobManager lost──> awaited ──registered, found──> offered, slot by slot ──tasks adopted──> led
 //!                              │                              └── refused ──> slot released
 //!                              └──────── unknown, the same as before, or the time is over ──> all slots released
 //! ```
@@ -9,18 +9,21 @@
 //! From the loss on nothing is accepted under the token of the JobMaster that was lost. So what is reported to the next one is
 //! all that has happened.
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tonic::{Code, Status};
 use wiesel_common::id::{AllocationId, AttemptId, JobId};
 use wiesel_proto as proto;
 use wiesel_proto::job_master_client::JobMasterClient;
 use wiesel_proto::resource_manager_client::ResourceManagerClient;
 
 use super::job::Task;
-use super::{CALL_TIMEOUT, Internal, TaskExecutor};
+use super::{CALL_TIMEOUT, Internal, TaskExecutor, deliver};
 use crate::leader::JobMaster;
+use crate::task::mailbox::Mail;
 
 /// A job that waits for its next JobMaster.
 pub(super) struct Waiting {
@@ -186,6 +189,38 @@ impl TaskExecutor {
         for held in self.slots.held(job) {
             self.offer(job, held.id, held.index, patience);
         }
+    }
+
+    /// The JobMaster takes tasks over.
+    pub(super) fn adopt_tasks(
+        &mut self,
+        request: &proto::AdoptTasksRequest,
+    ) -> Result<proto::AdoptTasksResponse, Status> {
+        let job = self.fenced_job(&request.job_id, &request.fence)?;
+        let mut not_running = Vec::new();
+        let mut adopted = Vec::with_capacity(request.attempt_ids.len());
+        for bytes in &request.attempt_ids {
+            match AttemptId::from_bytes(bytes).and_then(|id| job.tasks.get(&id)) {
+                Some(task) => adopted.push(task),
+                None => not_running.push(bytes.clone()),
+            }
+        }
+        let (completed, first) = (request.completed_checkpoint_id, request.first_checkpoint_id);
+        // One that has ended but for its word reads no letter any more.
+        for task in adopted.iter().filter(|task| task.reads_mail()) {
+            match deliver(&***task, Mail::Adopted { completed, first }) {
+                Err(status) if status.code() != Code::NotFound => return Err(status),
+                _ => {}
+            }
+        }
+        adopted.iter().for_each(|task| task.adopt(&job.master));
+        if let Some(id) = JobId::from_bytes(&request.job_id) {
+            if let Some(job) = self.jobs.get_mut(&id).filter(|_| completed > 0) {
+                job.checkpoint_completed(completed);
+            }
+            self.settle_waiting(id);
+        }
+        Ok(proto::AdoptTasksResponse { not_running, reports: self.reports.load(Ordering::Relaxed) })
     }
 
     /// If the JobMaster is known, and no task is left that it has to take over, the job is led.

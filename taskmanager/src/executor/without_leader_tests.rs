@@ -45,6 +45,7 @@ struct Played {
     allocation: AllocationId,
     leader: LeaderWatch,
     cancelled: Arc<AtomicBool>,
+    mail: Arc<Mutex<Vec<String>>>,
     standing: Arc<Mutex<Standing>>,
 }
 
@@ -69,7 +70,8 @@ impl RunningTask for Played {
         self.cancel();
     }
 
-    fn deliver(&self, _: Mail) -> Result<(), Undelivered> {
+    fn deliver(&self, mail: Mail) -> Result<(), Undelivered> {
+        self.mail.lock().push(format!("{mail:?}"));
         Ok(())
     }
 
@@ -104,6 +106,7 @@ impl TaskRunner for Tasks {
                 allocation: AllocationId::from_bytes(&task.allocation_id).unwrap(),
                 leader: master.sender(attempt).leader,
                 cancelled: Arc::default(),
+                mail: Arc::default(),
                 standing: Arc::default(),
             };
             self.0.lock().insert(attempt, played.clone());
@@ -290,6 +293,38 @@ async fn the_next_job_master_is_offered_slots_with_their_tasks() {
     deployed.executor.submit_tasks(deployment(9, third, 0)).unwrap();
     assert!(deployed.task(third).leader.is_known());
     assert!(deployed.executor.submit_tasks(deployment(8, AttemptId([13; 16]), 0)).is_err(), "the former one does not");
+}
+
+#[tokio::test]
+async fn adopted_tasks_speak_to_the_next_job_master() {
+    let mut deployed = Deployed::new(LIMIT);
+    deployed.lose();
+    let adopt = |master: u8, attempts: &[AttemptId]| proto::AdoptTasksRequest {
+        fence: vec![master; 16].into(),
+        job_id: JOB.to_bytes(),
+        attempt_ids: attempts.iter().map(|attempt| attempt.to_bytes()).collect(),
+        completed_checkpoint_id: 41,
+        first_checkpoint_id: 1001,
+    };
+    assert!(deployed.executor.adopt_tasks(&adopt(9, &[FIRST])).is_err(), "it is not known yet");
+    deployed.register(Some(9));
+    assert!(deployed.executor.adopt_tasks(&adopt(8, &[FIRST])).is_err());
+    deployed.answer(0, true);
+    deployed.answer(1, true);
+    let unknown = AttemptId([99; 16]);
+    let answer = deployed.executor.adopt_tasks(&adopt(9, &[FIRST, unknown])).unwrap();
+    assert_eq!(answer.not_running, [unknown.to_bytes()]);
+    assert!(deployed.task(FIRST).leader.is_known() && deployed.task(SECOND).leader.is_awaited());
+    assert_eq!(*deployed.task(FIRST).mail.lock(), ["Adopted { completed: 41, first: 1001 }"]);
+    assert!(deployed.executor.awaits_leader(JOB), "for the other one");
+    deployed.executor.adopt_tasks(&adopt(9, &[SECOND])).unwrap();
+    assert!(!deployed.executor.awaits_leader(JOB));
+    // Its answer may have been lost.
+    deployed.executor.adopt_tasks(&adopt(9, &[FIRST, SECOND])).unwrap();
+    assert_eq!(deployed.cancelled(), [false, false]);
+    // The next change.
+    deployed.lose();
+    assert!(deployed.task(FIRST).leader.is_awaited() && deployed.task(SECOND).leader.is_awaited());
 }
 
 #[tokio::test]

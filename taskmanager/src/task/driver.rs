@@ -63,6 +63,8 @@ pub(crate) struct Driver {
     pub(crate) ends: bool,
     /// Whether the end is put off until what the sinks have prepared is durable.
     pub(crate) awaits_checkpoint: bool,
+    /// The reader has asked for a split, and has had no answer.
+    pub(crate) awaits_split: bool,
     pub(crate) times: Times,
 }
 
@@ -346,6 +348,7 @@ impl Driver {
                 self.times.polls.point("source.poll");
                 let status = reader.poll(&mut self.chain.collector(&mut self.outputs))?;
                 if reader.take_split_request() {
+                    self.awaits_split = true;
                     self.reporter.report(Report::RequestSplit(uid.clone()));
                 }
                 Ok(match status {
@@ -413,18 +416,29 @@ impl Driver {
             Mail::OperatorEvent { uid, event } => self.operator_event(&uid, event),
             Mail::Trigger(barrier) => self.trigger(&barrier),
             Mail::CheckpointEnded { checkpoint, completed } => self.checkpoint_ended(checkpoint, completed),
+            Mail::Adopted { completed, first } => {
+                self.adopted(completed, first)?;
+                // The enumerator that may have heard it is gone.
+                if let (Head::Source { uid, .. }, true) = (&self.head, self.awaits_split) {
+                    self.reporter.report(Report::RequestSplit(uid.clone()));
+                }
+                Ok(())
+            }
         }
     }
 
     fn operator_event(&mut self, to: &Bytes, event: Bytes) -> Result<()> {
         match &mut self.head {
-            Head::Source { reader, uid } if *uid == *to => match source_event(event)? {
-                Event::AddSplits(splits) => reader.add_splits(splits.splits),
-                Event::NoMoreSplits(_) => {
-                    reader.no_more_splits();
-                    Ok(())
+            Head::Source { reader, uid } if *uid == *to => {
+                self.awaits_split = false;
+                match source_event(event)? {
+                    Event::AddSplits(splits) => reader.add_splits(splits.splits),
+                    Event::NoMoreSplits(_) => {
+                        reader.no_more_splits();
+                        Ok(())
+                    }
                 }
-            },
+            }
             // An operator that has finished has nothing to do with it any more.
             _ if self.chain_finished => Ok(()),
             _ => self.chain.coordinator_event(to, event),

@@ -35,6 +35,13 @@ pub enum Mail {
         /// Durable.
         completed: bool,
     },
+    /// Another JobMaster has taken the task over.
+    Adopted {
+        /// The last checkpoint that is durable; 0: none.
+        completed: u64,
+        /// The first number of its own checkpoints. All before that but the durable one will never be.
+        first: u64,
+    },
 }
 
 impl Mail {
@@ -135,6 +142,7 @@ impl Mailbox {
         self.look();
         self.set_aside.iter().any(|mail| match mail {
             Mail::CheckpointEnded { checkpoint: ended, completed } => *ended == checkpoint && !completed,
+            Mail::Adopted { completed, first } => checkpoint < *first && checkpoint != *completed,
             _ => false,
         })
     }
@@ -204,6 +212,16 @@ mod tests {
         assert_eq!(post.deliver(event(1)), Err(Undelivered::Full));
         assert_eq!(mailbox.events().len(), 2);
         post.deliver(event(1)).unwrap();
+    }
+
+    #[test]
+    fn what_the_next_job_master_does_not_go_on_with_is_given_up() {
+        let (post, mut mailbox) = mailbox(Arc::default());
+        post.deliver(Mail::Adopted { completed: 4, first: 1001 }).unwrap();
+        assert_eq!(
+            [3, 4, 5, 1000, 1001].map(|savepoint| mailbox.is_given_up(savepoint)),
+            [true, false, true, true, false]
+        );
     }
 
     #[test]

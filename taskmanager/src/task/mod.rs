@@ -278,6 +278,7 @@ impl Start {
             chain_finished: false,
             ends: false,
             awaits_checkpoint,
+            awaits_split: false,
             times: Times::default(),
         };
         let outcome = work(&mut driver, &context, &restore);

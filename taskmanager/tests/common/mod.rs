@@ -517,6 +517,21 @@ impl Cluster {
         }
     }
 
+    /// Another JobMaster takes all tasks of a job over.
+    pub fn adopt(&self, job: &Deployed, completed: u64, first: u64) {
+        for task_manager in 0..self.task_managers.len() {
+            let request = proto::AdoptTasksRequest {
+                fence: Bytes::from_static(&JOB_FENCE),
+                job_id: job.job_id.clone(),
+                attempt_ids: self.of(job, &job.attempts.iter().flatten().collect::<Vec<_>>(), task_manager),
+                completed_checkpoint_id: completed,
+                first_checkpoint_id: first,
+            };
+            let adopted = self.runtime.block_on(self.executor(task_manager).adopt_tasks(request)).unwrap();
+            assert!(adopted.into_inner().not_running.is_empty());
+        }
+    }
+
     /// The attempts that a TaskManager runs.
     fn of(&self, job: &Deployed, attempts: &[&Bytes], task_manager: usize) -> Vec<Bytes> {
         let count = self.task_managers.len();

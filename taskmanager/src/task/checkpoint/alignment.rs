@@ -94,6 +94,12 @@ impl Inputs {
         self.carry_out(actions)
     }
 
+    /// Another JobMaster has taken the task over: whatever began before its first checkpoint is over.
+    pub(crate) fn forget_before(&mut self, checkpoint: u64) -> Vec<Due> {
+        let actions = self.barriers.forget_before(checkpoint);
+        self.carry_out(actions)
+    }
+
     /// When [`Inputs::overtake`] has something to do without being woken.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().filter(|(checkpoint, _)| self.barriers.may_overtake(**checkpoint));

@@ -177,6 +177,18 @@ impl Barriers {
         actions
     }
 
+    /// Whatever began before this checkpoint is over: whoever asked for it is gone. Its barriers may be on their way still.
+    pub fn forget_before(&mut self, checkpoint: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for older in self.pending.range(..checkpoint).map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.give_up(older, None, &mut actions);
+        }
+        self.forgotten = self.forgotten.max(checkpoint.saturating_sub(1));
+        let forgotten = self.forgotten;
+        self.over.retain(|over| *over > forgotten);
+        actions
+    }
+
     /// When [`Barriers::time`] has something to say.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         if !self.can_overtake {

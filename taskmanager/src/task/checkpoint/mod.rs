@@ -9,7 +9,7 @@
 //! A snapshot is taken on the task's thread between two batches: held-back rows go out, the barrier follows them, then
 //! everything that makes up the state is fixed. While rows in flight are not all known yet (barriers that are still to come,
 //! barriers that wait in output queues and may yet overtake) the snapshot is open; then it is uploaded.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,6 +64,8 @@ pub(crate) struct Checkpoints {
     source: Barriers,
     /// The newest of which the operators know that it is complete.
     completed: u64,
+    /// Later ones of which they have taken a snapshot and do not know what became of them.
+    unsettled: BTreeSet<u64>,
     /// The savepoint after which the task ends, until its outcome is known.
     stop: Option<Stop>,
     /// That savepoint, when it is complete.
@@ -79,6 +81,7 @@ impl Checkpoints {
             open: BTreeMap::new(),
             source: Barriers::new(0),
             completed: 0,
+            unsettled: BTreeSet::new(),
             stop: None,
             stopped: None,
         }
@@ -110,6 +113,7 @@ impl Checkpoints {
     }
 
     fn forget(&mut self, checkpoint: u64) {
+        self.unsettled.remove(&checkpoint);
         self.open.remove(&checkpoint);
         self.uploads.abort(checkpoint);
     }
@@ -161,10 +165,31 @@ impl Driver {
         }
         let _span = checkpoint_span(checkpoint).entered();
         self.checkpoints.completed = checkpoint;
+        self.checkpoints.unsettled.retain(|later| *later > checkpoint);
         self.chain.checkpoint_ended(checkpoint, true)?;
         match &mut self.head {
             Head::Source { reader, .. } => reader.checkpoint_completed(checkpoint),
             Head::Inputs(_) => Ok(()),
+        }
+    }
+
+    /// Another JobMaster has taken the task over. It goes on from one checkpoint, which is complete, and its own have larger numbers
+    /// than all that was begun for the one before it. What became of the others nobody will say.
+    pub(super) fn adopted(&mut self, completed: u64, first: u64) -> Result<()> {
+        self.checkpoint_completed(completed)?;
+        let due = match &mut self.head {
+            Head::Source { .. } => without_channels(self.checkpoints.source.forget_before(first)),
+            Head::Inputs(inputs) => inputs.forget_before(first),
+        };
+        self.carry_out(due)?;
+        let given_up: Vec<u64> = self.checkpoints.unsettled.range(..first).copied().collect();
+        for checkpoint in given_up {
+            self.checkpoints.forget(checkpoint);
+            self.chain.checkpoint_ended(checkpoint, false)?;
+        }
+        match self.checkpoints.stop.filter(|stop| stop.checkpoint < first) {
+            Some(stop) => self.end_stop(stop.checkpoint, false),
+            None => Ok(()),
         }
     }
 
@@ -276,6 +301,7 @@ impl Driver {
         let open =
             Open { barrier, snapshot: TaskSnapshot { operators, rows, metrics, finished }, inputs: unaligned, outputs };
         self.checkpoints.open.insert(checkpoint, open);
+        self.checkpoints.unsettled.insert(checkpoint);
         self.upload_if_complete(checkpoint);
         Ok(())
     }

@@ -54,6 +54,23 @@ fn channels_wait_for_the_last_barrier() {
     assert_eq!(barriers.barrier(2, &first, at(8)), []);
 }
 
+/// A task that another JobMaster has taken over: what the one before it began is over.
+#[test]
+fn barriers_of_what_is_forgotten_block_nothing() {
+    let mut barriers = overtaking(2);
+    let (begun, on_its_way, next) = (aligned(7), aligned(9), aligned(1001));
+    assert_eq!(barriers.barrier(0, &begun, at(5)), [Action::Block(0)]);
+    let forgotten = [Action::Resume(0), Action::GiveUp { checkpoint: 7, reason: None }];
+    assert_eq!(barriers.forget_before(1001), forgotten);
+    assert_eq!(barriers.barrier(1, &begun, at(6)), []);
+    assert_eq!(barriers.barrier(0, &on_its_way, at(7)), []);
+    assert_eq!(barriers.barrier(0, &next, at(8)), [Action::Block(0)]);
+    assert_eq!(barriers.barrier(1, &on_its_way, at(9)), []);
+    assert_eq!(barriers.barrier(1, &next, at(10)), [snapshot(&next, 8, false), Action::Resume(0)]);
+    assert_eq!(barriers.forget_before(1001), [], "the same again");
+    assert!(!barriers.may_overtake(1000) && barriers.may_overtake(1002));
+}
+
 #[test]
 fn at_least_once_blocks_nothing_and_counts_several_checkpoints() {
     let mut barriers = overtaking(2);
