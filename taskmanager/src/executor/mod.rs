@@ -482,7 +482,10 @@ impl TaskExecutor {
         let (running, gone): (Vec<_>, Vec<_>) = attempts.into_iter().partition(runs);
         for attempt in running {
             self.cancel_task(id, attempt);
+            // What it has to say the JobMaster does not want to hear.
+            self.end_wait_of(id, attempt);
         }
+        self.settle_waiting(id);
         let not_running = gone.iter().map(|attempt| attempt.to_bytes()).collect();
         if let Some(job) = self.jobs.get_mut(&id) {
             let now = Instant::now();

@@ -327,6 +327,20 @@ async fn adopted_tasks_speak_to_the_next_job_master() {
     assert!(deployed.task(FIRST).leader.is_awaited() && deployed.task(SECOND).leader.is_awaited());
 }
 
+/// One that has failed has ended but for its word, which waits for a leader.
+#[tokio::test]
+async fn a_task_that_is_not_adopted_and_cancelled_waits_for_no_leader() {
+    let mut deployed = Deployed::new(LIMIT);
+    deployed.lose();
+    deployed.register(Some(9));
+    deployed.answer(0, true);
+    deployed.answer(1, true);
+    let cancel = proto::CancelTasksRequest { fence: vec![9; 16].into(), job_id: JOB.to_bytes(), ..Default::default() };
+    assert!(deployed.executor.cancel_tasks(&cancel).unwrap().not_running.is_empty());
+    assert_eq!((deployed.cancelled(), deployed.held()), ([true, true], vec![0, 1]));
+    assert!(deployed.task(FIRST).leader.is_gone() && !deployed.executor.awaits_leader(JOB));
+}
+
 #[tokio::test]
 async fn tasks_that_nobody_leads_end() {
     for master in [None, Some(8), Some(6)] {
