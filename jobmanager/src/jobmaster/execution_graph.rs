@@ -13,6 +13,8 @@ use wiesel_proto::ExecutionState;
 use crate::failure::FailureInfo;
 use crate::resourcemanager::slot_manager::ReportNumber;
 
+mod taking_over;
+
 /// Every state of a task, in the order of their numbers.
 pub const EXECUTION_STATES: [ExecutionState; 10] = [
     ExecutionState::Created,
@@ -354,6 +356,8 @@ pub struct ExecutionGraph {
     places: Vec<Option<JobSlot>>,
     /// How often the job was restarted.
     pub execution: u32,
+    /// Attempts that are made from now on have no smaller number.
+    least_attempt: u32,
     /// Where each current attempt is.
     positions: HashMap<AttemptId, (usize, usize)>,
     counts: Counts,
@@ -387,6 +391,7 @@ impl ExecutionGraph {
             regions,
             places,
             execution: 0,
+            least_attempt: 0,
             positions: HashMap::new(),
             counts: Counts::default(),
         };
@@ -425,7 +430,8 @@ impl ExecutionGraph {
         for (vertex, region) in self.vertices.0.iter_mut().zip(&self.regions) {
             if regions.contains(region) {
                 for subtask in &mut vertex.subtasks {
-                    *subtask = Execution::new(new_id(), subtask.attempt_number + 1, now);
+                    let number = (subtask.attempt_number + 1).max(self.least_attempt);
+                    *subtask = Execution::new(new_id(), number, now);
                 }
             }
         }
@@ -581,15 +587,7 @@ impl ExecutionGraph {
         for place in self.places.iter_mut().filter(|place| place.is_none()) {
             *place = free.next();
         }
-        let offsets: Vec<usize> = self
-            .group_slots
-            .iter()
-            .scan(0, |next, count| {
-                let offset = *next;
-                *next += count;
-                Some(offset)
-            })
-            .collect();
+        let offsets = self.place_offsets();
         for vertex in &mut self.vertices.0 {
             for (i, subtask) in vertex.subtasks.iter_mut().enumerate() {
                 if subtask.state == ExecutionState::Scheduled {
@@ -597,6 +595,16 @@ impl ExecutionGraph {
                 }
             }
         }
+    }
+
+    /// The first place of each group.
+    fn place_offsets(&self) -> Vec<usize> {
+        let offsets = self.group_slots.iter().scan(0, |next, count| {
+            let offset = *next;
+            *next += count;
+            Some(offset)
+        });
+        offsets.collect()
     }
 
     /// What users call a task: "name (1/2)".

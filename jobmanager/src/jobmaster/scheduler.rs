@@ -24,6 +24,7 @@ use self::missing_attempts::MissingAttempts;
 mod finishing;
 mod losses;
 mod missing_attempts;
+pub mod taking_over;
 
 /// What helps a job that waits for slots.
 pub(super) const MORE_SLOTS: &str =

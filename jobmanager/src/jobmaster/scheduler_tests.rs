@@ -10,6 +10,8 @@ mod end;
 mod losses;
 #[path = "scheduler_restart_tests.rs"]
 mod restarts;
+#[path = "scheduler_taking_over_tests.rs"]
+mod taken_over;
 
 struct TestEnvironment {
     now: i64,
