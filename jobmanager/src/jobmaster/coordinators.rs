@@ -72,6 +72,7 @@ impl JobMaster {
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
                     restore: restore(uid),
+                    sent: None,
                     call_timeout: self.context.single_call_timeout,
                     ending: Ending::default(),
                 };

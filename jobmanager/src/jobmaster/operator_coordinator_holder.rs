@@ -151,6 +151,9 @@ pub struct OperatorCoordinatorHolder {
     pub calls: CoordinatorCalls,
     /// The checkpoint and the state that the coordinator goes on from.
     pub restore: Option<(u64, Bytes)>,
+    /// The subtasks run, and go on from a JobMaster before this one: the events that they have been sent since the checkpoint, by
+    /// subtask, those of one in their order. None: they are deployed.
+    pub sent: Option<Vec<(u32, Bytes)>>,
     /// How long a call to a subtask may take. It is not made again, so what is merely late must have the time.
     pub call_timeout: Duration,
     /// Tells calls to the coordinator to end.
@@ -387,22 +390,30 @@ impl OperatorCoordinatorHolder {
     /// Serves the subtasks until the execution ends (the sender is dropped or this is aborted). An error fails the job, or the task that
     /// an event has not reached.
     pub async fn run(
-        self,
+        mut self,
         make: MakeCoordinator,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<(), HolderFailure> {
         let restore = self.restore.clone();
         let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        let sent = self.sent.take();
+        let mut sending = Sending::default();
+        if sent.is_some() {
+            (0..self.subtasks.len() as u32).for_each(|subtask| sending.reach(subtask));
+        }
         let coordinator = self
             .blocking(move || {
                 let mut coordinator = make()?;
                 if let Some((checkpoint, state)) = restore {
                     coordinator.restore(checkpoint, &state)?;
                 }
-                Ok(coordinator)
+                let goes_on = match &sent {
+                    Some(sent) => coordinator.sent(sent)?,
+                    None => true,
+                };
+                if goes_on { Ok(coordinator) } else { Err(cannot_go_on()) }
             })
             .await?;
-        let mut sending = Sending::default();
         let mut serving = Serving {
             coordinator,
             checkpoint: from,
@@ -618,6 +629,12 @@ impl OperatorCoordinatorHolder {
         }
         Ok(())
     }
+}
+
+fn cannot_go_on() -> OperatorError {
+    let message =
+        "the subtasks have run on without it, and it cannot go on from its checkpoint with what they were sent since";
+    OperatorError::External { message: message.to_owned(), source: None }
 }
 
 /// Never sent twice: a reader that got the same splits again would read them again. What a task says that it has no room for it has

@@ -85,6 +85,14 @@ impl OperatorCoordinator for Toy {
         Ok(())
     }
 
+    /// It cannot go on without any.
+    fn sent(&mut self, sent: &[(u32, Bytes)]) -> OperatorResult<bool> {
+        let sent: Vec<String> =
+            sent.iter().map(|(subtask, event)| format!("{subtask} has {}", String::from_utf8_lossy(event))).collect();
+        self.note(sent.join(", "));
+        Ok(!sent.is_empty())
+    }
+
     fn start(&mut self, events: &mut Events) -> OperatorResult<()> {
         if let Some(bytes) = self.greeting {
             events.send(0, vec![0; bytes].into());
@@ -155,6 +163,22 @@ impl Run {
         greeting: Option<usize>,
         restore: Option<(u64, Bytes)>,
     ) -> Self {
+        Self::beside(calls, gone, addresses, begins_checkpoints, greeting, (restore, None))
+    }
+
+    /// Of subtasks that run and have been sent this.
+    fn with_sent(greeting: Option<usize>, restore: Option<(u64, Bytes)>, sent: Vec<(u32, Bytes)>) -> Self {
+        Self::beside(CoordinatorCalls::Inline, Gone::default(), &["a:1"; 2], true, greeting, (restore, Some(sent)))
+    }
+
+    fn beside(
+        calls: CoordinatorCalls,
+        gone: Gone,
+        addresses: &[&str],
+        begins_checkpoints: bool,
+        greeting: Option<usize>,
+        (restore, sent): (Option<(u64, Bytes)>, Option<Vec<(u32, Bytes)>>),
+    ) -> Self {
         let log = Log::default();
         let subtask = |(number, address): (usize, &&str)| Subtask {
             attempt: AttemptId([number as u8; 16]),
@@ -170,6 +194,7 @@ impl Run {
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls,
             restore,
+            sent,
             call_timeout: Duration::from_secs(60),
             ending: Ending::default(),
         };
@@ -259,6 +284,20 @@ async fn it_goes_on_from_the_state_of_a_checkpoint() {
     run.heard(3).await;
     assert_eq!(run.snapshot(8).await, Bytes::from_static(&[6]));
     assert_eq!(run.end().await, ["restore 5 of 7", "start", "0 says a", "snapshot 8"]);
+}
+
+/// They need not say that they run: nothing has to come of them for a long time.
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_with_subtasks_that_run_and_knows_what_they_were_sent() {
+    let restore = Some((7, Bytes::from_static(&[5])));
+    let sent = vec![(1, Bytes::from_static(b"a")), (0, Bytes::from_static(b"b"))];
+    let run = Run::with_sent(Some(3), restore.clone(), sent);
+    run.sent(1).await;
+    assert_eq!(run.end().await, ["restore 5 of 7", "1 has a, 0 has b", "start"]);
+    let run = Run::with_sent(None, restore, Vec::new());
+    let failure = run.running.await.unwrap().unwrap_err();
+    let trace = failure.cause.stack_trace();
+    assert!(failure.unreached.is_none() && trace.contains("the subtasks have run on without it"), "{trace}");
 }
 
 /// A TaskManager knows no task that was not deployed: what it is told of that would be lost.

@@ -135,7 +135,7 @@ impl Source<'_> {
         if let Stop::Awaits { savepoint, .. } = self.stop {
             self.ended(savepoint, false)?;
         }
-        if self.asked {
+        if self.asked && !self.exhausted {
             self.context.reporter.report(Report::RequestSplit(self.context.uid.clone()));
         }
         Ok(())
