@@ -170,6 +170,8 @@ pub struct NewAllocation {
 struct Requirement {
     order: u64,
     slots: u32,
+    /// It is not known yet how many of them TaskManagers hold for the job: none is asked for.
+    is_held: bool,
 }
 
 /// The slots of all TaskManagers, counted for jobs that wait for slots.
@@ -382,8 +384,19 @@ impl SlotManager {
 
     /// A job requires this many slots in all.
     pub fn require(&mut self, job: JobId, slots: u32) {
+        self.set_requirement(job, slots, false);
+    }
+
+    /// A job that another JobMaster has led requires this many slots. Before it says so again it gets none but those that TaskManagers
+    /// hold for it, of which it may be hearing.
+    pub fn hold(&mut self, job: JobId, slots: u32) {
+        self.set_requirement(job, slots, true);
+    }
+
+    fn set_requirement(&mut self, job: JobId, slots: u32, is_held: bool) {
         let order = self.order();
-        self.requirements.entry(job).and_modify(|known| known.slots = slots).or_insert(Requirement { order, slots });
+        let known = self.requirements.entry(job).or_insert(Requirement { order, slots, is_held });
+        (known.slots, known.is_held) = (slots, is_held);
         self.changed = true;
     }
 
@@ -619,7 +632,7 @@ impl SlotManager {
         let of = |slots: &BTreeMap<JobId, usize>, job: &JobId| slots.get(job).copied().unwrap_or(0);
         let missing = |(job, needed): (&JobId, &Requirement)| {
             let missing = (needed.slots as usize).saturating_sub(of(&self.given, job) + of(&open, job));
-            (missing > 0).then_some((needed.order, *job, missing))
+            (missing > 0 && !needed.is_held).then_some((needed.order, *job, missing))
         };
         let mut missing: Vec<_> = self.requirements.iter().filter_map(missing).collect();
         missing.sort_unstable();
@@ -683,7 +696,7 @@ impl SlotManager {
             free: number(counts.free),
             total: number(counts.total),
         };
-        (shortage.missing() > 0).then_some(shortage)
+        (shortage.missing() > 0 && !needed.is_held).then_some(shortage)
     }
 
     fn counts(&self) -> SlotCounts {

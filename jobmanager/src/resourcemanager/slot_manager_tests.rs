@@ -77,6 +77,23 @@ fn two_slots_cross_even_beside_another_job() {
     assert_eq!(spread, ["a", "b"]);
 }
 
+/// A job that another JobMaster has led: what runs in its slots may be reported any moment.
+#[test]
+fn a_job_that_is_taken_over_keeps_what_is_held_for_it_and_gets_nothing_else() {
+    let mut slots = SlotManager::default();
+    slots.hold(job(1), 3);
+    slots.register("a", 1, 2);
+    let known = slots.report("a", number(1), &[held(0, 5, 1), free(1)]);
+    assert_eq!(known, Reconciliation::default(), "it is not to be freed");
+    register(&mut slots, "b", 4);
+    assert!(slots.decide(0, &mut ids()).is_empty() && slots.shortage(job(1)).is_none());
+    let since = SlotAllocation { allocation: AllocationId([5; 16]), job: job(1) };
+    assert_eq!(slots.accepted("a", since, number(1)), Acceptance::Confirmed);
+    // What it misses it says then.
+    slots.require(job(1), 3);
+    assert_eq!(slots.decide(0, &mut ids()).len(), 2);
+}
+
 #[test]
 fn packing_fills_one_after_the_other() {
     let mut slots = SlotManager::new(LoadBalanceMode::Pack);
