@@ -70,7 +70,8 @@ pub trait OperatorCoordinator: Send {
     /// The subtasks go on, though the coordinator before this one is gone with its JobMaster: called after
     /// [`OperatorCoordinator::restore`], if there is a snapshot, and before all else, with the events that they have been sent since,
     /// by subtask. Those of one subtask are in their order. What is not among them did not arrive and will not. The subtasks say again
-    /// what the coordinator has to know, as after a restore. False: it cannot go on with them, and they must go back to the snapshot.
+    /// what the coordinator has to know, as after a restore; those that have finished since say nothing. False: it cannot go on with
+    /// them, and they must go back to the snapshot.
     ///
     /// # Errors
     /// The events cannot be read.

@@ -118,6 +118,18 @@ fn a_job_that_has_finished_is_finished() {
     assert!(is_over(&job.scheduler.take_actions()));
 }
 
+#[test]
+fn a_job_whose_tasks_have_finished_is_finished_behind_its_coordinators() {
+    let mut job = job();
+    job.scheduler.note_coordinator(1);
+    job.scheduler.take_over(taken_over(all(ExecutionState::Finished)), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running);
+    let actions = job.scheduler.take_actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::FinishCoordinators { restart: 0 })), "{actions:?}");
+    job.scheduler.coordinators_finished(0, &mut job.env);
+    assert_eq!(job.status(), JobStatus::Finished);
+}
+
 /// It was reported with its slot, and that is known of it though no report of counters has named it.
 #[test]
 fn an_attempt_that_ends_without_a_word_is_missing_in_the_first_report() {

@@ -21,7 +21,8 @@ pub struct TakenOver {
 
 impl Scheduler {
     /// Goes on with the job in the place of starting it. That regions go back to the checkpoint is no failure of the job: the restart
-    /// strategy is not asked. What is left of them is cancelled, and they are deployed when that has ended.
+    /// strategy is not asked. What is left of them is cancelled, and they are deployed when that has ended. The coordinators of what goes
+    /// on have begun ([`Scheduler::note_coordinator`]): the job may be about to finish.
     pub fn take_over(&mut self, left: TakenOver, env: &mut dyn Environment) {
         if self.status != JobStatus::Initializing {
             return;
