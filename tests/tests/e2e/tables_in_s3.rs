@@ -148,7 +148,7 @@ fn partitions_are_committed_whole_from_unaligned_checkpoints_on_with_fewer_subta
     let test = "partitions_are_committed_whole_from_unaligned_checkpoints_on_with_fewer_subtasks";
     let Some(server) = S3Server::start(&format!("tables_in_s3::{test}")) else { return };
     let checkpoints = tempfile::tempdir().expect("a temporary folder");
-    let mut cluster = Cluster::builder().slots(2);
+    let mut cluster = Cluster::builder().task_managers(2).slots(2);
     for (key, value) in S3Server::configuration(server.port()) {
         cluster = cluster.set(key, value);
     }
