@@ -19,9 +19,10 @@ UP_NAME=flink-$FLINK_IDENT_STRING-$DAEMON.up
 # Whether there is a process with this pid that is not dead: it may be, and not yet reaped.
 isAlive() {
   kill -0 "$1" 2>/dev/null || return 1
-  [[ -r /proc/$1/stat ]] || return 0
+  [[ -r /proc/$$/stat ]] || return 0
   local stat
-  read -r stat <"/proc/$1/stat" 2>/dev/null || return 1
+  # It may have ended since: nothing is to be said of that.
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
   [[ ${stat##*) } != [ZX]* ]]
 }
 
