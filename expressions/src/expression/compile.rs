@@ -12,7 +12,7 @@ use wiesel_common::ending;
 
 use super::context::EvaluationContext;
 use super::kernel::{Call, Kernel, from_datafusion};
-use super::{Expression, Node, conditional, logic, text_bytes};
+use super::{Expression, Node, conditional, logic, nested, text_bytes};
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::types::{LogicalType, TypeKind};
@@ -117,7 +117,15 @@ fn compile_all(
     input: &SchemaRef,
     context: &EvaluationContext,
 ) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
-    expressions.iter().map(|expression| compile(expression, input, context)).collect()
+    expressions.iter().map(|expression| compile_operand(expression, input, context)).collect()
+}
+
+fn compile_operand(
+    expression: &Expression,
+    input: &SchemaRef,
+    context: &EvaluationContext,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    nested::operand(compile(expression, input, context)?, &expression.data_type)
 }
 
 /// The operands of a call of an associative function, with those of calls of it among them in their place: one call joins
@@ -142,7 +150,7 @@ fn same_layout(left: &arrow::datatypes::DataType, right: &arrow::datatypes::Data
 /// Forms that do not evaluate all their operands on all rows.
 fn special_form(site: &Site, input: &SchemaRef) -> Result<Option<Arc<dyn PhysicalExpr>>> {
     let operands = || -> Result<Vec<Arc<dyn PhysicalExpr>>> {
-        site.operands.iter().map(|operand| compile(operand, input, site.context)).collect()
+        site.operands.iter().map(|operand| compile_operand(operand, input, site.context)).collect()
     };
     Ok(Some(match site.function {
         "AND" | "OR" => {

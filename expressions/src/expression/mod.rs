@@ -17,6 +17,7 @@ pub(crate) mod kernel;
 mod literal;
 pub(crate) mod logic;
 mod message;
+mod nested;
 mod program;
 mod sharing;
 #[cfg(test)]
