@@ -232,7 +232,8 @@ fn check(task: &ReportedTask, checkpoint: u64, had_finished: bool) -> Result<&Re
         return Err(Obstacle::Ended { attempt, state: task.state });
     }
     let fits = task.restored == checkpoint || task.restored < checkpoint && task.checkpoint >= checkpoint;
-    if !fits && !(had_finished && task.state == ExecutionState::Finished) {
+    let has_finished_again = had_finished && task.state == ExecutionState::Finished;
+    if !fits && !has_finished_again {
         return Err(does_not_fit(task, checkpoint));
     }
     if task.events_complete_from > checkpoint {

@@ -586,7 +586,7 @@ impl TaskExecutor {
         // A task that has failed may have ended but for its word, which waits for the next JobMaster.
         let waits =
             |attempt: &AttemptId| self.jobs.values().any(|job| job.tasks.get(attempt).is_some_and(Task::awaits_leader));
-        let attempt = overdue.map(|(attempt, _)| attempt).find(|attempt| !waits(*attempt))?;
+        let attempt = overdue.map(|(attempt, _)| attempt).find(|attempt| !waits(attempt))?;
         let task = self.jobs.iter().find_map(|(id, job)| Some((id, job.tasks.get(attempt)?)));
         let name = task.map_or_else(|| attempt.to_string(), |(job, task)| format!("{} of job {job}", task.name()));
         let place = task.and_then(|(_, task)| task.waiting_for()).unwrap_or("nothing, it computes");
