@@ -6,7 +6,7 @@ use crate::cast::{as_timestamps, to_instant, to_local};
 use crate::error::{Error, Result};
 use crate::expression::Zone;
 use crate::expression::compile::Site;
-use crate::expression::date_patterns::date_time_formatter::DateTimeFormatter;
+use crate::expression::date_patterns::date_time_formatter::{DateTimeFormatter, Reading};
 use crate::expression::date_patterns::simple_date_format::SimpleDateFormat;
 use crate::expression::datetime::{DAY, Instant, add_months, parse_date, parse_timestamp, timestamps};
 use crate::expression::decimal;
@@ -102,19 +102,29 @@ pub(super) fn date_format(site: &Site) -> Result<Kernel> {
     }))
 }
 
+/// Patterns of TO_TIMESTAMP: what is none makes NULL of each text.
+type ReadingFormats = Formats<Option<DateTimeFormatter>>;
+
+fn reading_formats(site: &Site) -> Result<Option<ReadingFormats>> {
+    if site.operands.len() < 2 {
+        return Ok(None);
+    }
+    Formats::of(site, 1, "", |pattern| Ok(DateTimeFormatter::parse(pattern).ok())).map(Some)
+}
+
 /// By a pattern; what does not fit it, as `java.sql.Timestamp` or `Date` reads it.
 fn parse_by(format: &DateTimeFormatter, text: &str, precision: u8) -> Option<Instant> {
     match format.read(text) {
-        Some((local, _)) => Some(local.truncated(precision)),
-        None => java_sql::parse_timestamp(text),
+        Reading::Time(local) => Some(local.truncated(precision)),
+        Reading::Misfit => java_sql::parse_timestamp(text),
+        Reading::NoSuchTime => None,
     }
 }
 
 pub(super) fn to_timestamp(site: &Site) -> Result<Kernel> {
     let TypeKind::Timestamp(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
-    let formats =
-        if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
+    let formats = reading_formats(site)?;
     Ok(Box::new(move |args| {
         let text = args.read::<Text>(0)?;
         let mut formats = formats.as_ref().map(|formats| formats.reader(args)).transpose()?;
@@ -123,8 +133,8 @@ pub(super) fn to_timestamp(site: &Site) -> Result<Kernel> {
             let parsed = match &mut formats {
                 None => parse_timestamp(text, precision).ok(),
                 Some(formats) => match formats.get(row)? {
-                    Some(format) => parse_by(format, text, precision),
-                    None => None,
+                    Some(Some(format)) => parse_by(format, text, precision),
+                    Some(None) | None => None,
                 },
             };
             parsed.map(|instant| instant.count(unit)).transpose()
@@ -138,8 +148,10 @@ pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
     let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
     if matches!(site.operand_type(0)?, TypeKind::Char(_) | TypeKind::Varchar(_)) {
-        let formats =
-            if site.operands.len() > 1 { Some(Formats::of(site, 1, "", DateTimeFormatter::parse)?) } else { None };
+        let formats = reading_formats(site)?;
+        if let Some(Err(error)) = site.text(1).map(DateTimeFormatter::parse) {
+            return Err(Error::Plan(format!("Invalid pattern for parsing TIMESTAMP_LTZ: {error}")));
+        }
         let with_zone = site.operands.len() > 2;
         return Ok(Box::new(move |args| {
             let text = args.read::<Text>(0)?;
@@ -150,8 +162,8 @@ pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
                 let local = match &mut formats {
                     None => Some(parse_timestamp(text, precision).map_err(|error| error.into_error(text))?),
                     Some(formats) => match formats.get(row)? {
-                        Some(format) => parse_by(format, text, precision),
-                        None => None,
+                        Some(Some(format)) => parse_by(format, text, precision),
+                        Some(None) | None => None,
                     },
                 };
                 let zone = match &zones {

@@ -108,6 +108,11 @@ impl SimpleDateFormat {
                     out.push_str(if hour < 12 { "AM" } else { "PM" });
                     continue;
                 }
+                // Of other zones only short names are known.
+                'z' if count > 3 && zone == Zone::UTC => {
+                    out.push_str("Coordinated Universal Time");
+                    continue;
+                }
                 'z' => {
                     zone.write_name(instant.div_euclid(1000), out);
                     continue;

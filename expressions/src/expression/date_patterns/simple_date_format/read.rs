@@ -5,7 +5,7 @@ use crate::expression::date_patterns::{DAYS, MONTHS};
 use crate::expression::datetime::{DAY, civil};
 
 /// Abbreviations of zones that a text may name, with their hours east of UTC.
-const ZONES: [(&str, i64); 12] = [
+const ZONES: [(&str, i64); 14] = [
     ("UTC", 0),
     ("EST", -5),
     ("EDT", -4),
@@ -18,6 +18,8 @@ const ZONES: [(&str, i64); 12] = [
     ("CET", 1),
     ("CEST", 2),
     ("JST", 9),
+    ("AEST", 10),
+    ("BST", 1),
 ];
 
 /// One text and what was read of it.
@@ -65,7 +67,7 @@ impl Reading<'_> {
             return None;
         }
         match letter {
-            'G' => return self.name(Field::Era, start, &["BC", "AD"], 0),
+            'G' => return self.era(start),
             'a' => return self.name(Field::Half, start, &["AM", "PM"], 0),
             'E' => return self.weekday(start),
             'M' | 'L' if count > 2 => return self.name(Field::Month, start, &MONTHS, 0),
@@ -108,13 +110,20 @@ impl Reading<'_> {
         value + first / 100 * 100 + if value < first % 100 { 100 } else { 0 }
     }
 
+    fn era(&mut self, start: usize) -> Option<usize> {
+        let rest = self.text.get(start..)?;
+        let names = [("Before Christ", 0), ("Anno Domini", 1), ("BC", 0), ("AD", 1)];
+        let (name, era) = names.into_iter().find(|(name, _)| begins(rest, name))?;
+        self.fields.set(Field::Era, era);
+        Some(start + name.len())
+    }
+
     /// The longest of some names, or of their first three letters, in any case.
     fn name(&mut self, field: Field, start: usize, names: &[&str], first: i64) -> Option<usize> {
         let text = self.text;
         let rest = text.get(start..)?;
-        let begins = |name: &str| rest.get(..name.len()).is_some_and(|rest| rest.eq_ignore_ascii_case(name.as_bytes()));
-        let whole = names.iter().position(|name| begins(name)).map(|index| (index, names[index].len()));
-        let short = || names.iter().position(|name| name.len() > 3 && begins(&name[..3])).map(|index| (index, 3));
+        let whole = names.iter().position(|name| begins(rest, name)).map(|index| (index, names[index].len()));
+        let short = || names.iter().position(|name| name.len() > 3 && begins(rest, &name[..3])).map(|index| (index, 3));
         let (index, length) = whole.or_else(short)?;
         self.fields.set(field, index as i64 + first);
         Some(start + length)
@@ -136,10 +145,8 @@ impl Reading<'_> {
         if let Some(sign) = sign(at) {
             return self.numeric_zone(at + 1, sign, 0, false);
         }
-        let begins = |at: usize, name: &str| {
-            text.get(at..at + name.len()).is_some_and(|text| text.eq_ignore_ascii_case(name.as_bytes()))
-        };
-        if begins(start, "GMT") {
+        let begins_at = |at: usize, name: &str| text.get(at..).is_some_and(|rest| begins(rest, name));
+        if begins_at(start, "GMT") {
             return match sign(start + 3) {
                 Some(sign) => self.numeric_zone(start + 4, sign, 0, true),
                 None => {
@@ -149,7 +156,7 @@ impl Reading<'_> {
             };
         }
         let (name, hours) =
-            ZONES.into_iter().filter(|(name, _)| begins(at, name)).max_by_key(|(name, _)| name.len())?;
+            ZONES.into_iter().filter(|(name, _)| begins_at(at, name)).max_by_key(|(name, _)| name.len())?;
         self.fields.set(Field::Offset, hours * 3_600_000);
         Some(at + name.len())
     }
@@ -196,6 +203,11 @@ impl Reading<'_> {
         self.fields.set(Field::Offset, sign * (hours * 60 + minutes) * 60_000);
         Some(at)
     }
+}
+
+/// In any case.
+fn begins(text: &[u8], name: &str) -> bool {
+    text.get(..name.len()).is_some_and(|text| text.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// A whole number, perhaps negative, as an `int`: the value and where it ends.

@@ -60,6 +60,14 @@ fn names_offsets_and_years_of_two_digits() {
     assert_eq!(seconds("dd/MM/yy", "05/01/70"), Some(345_600));
 }
 
+/// Failed before: whole names of eras were not read.
+#[test]
+fn eras_have_two_names() {
+    assert_eq!(seconds("G yyyy-MM-dd", "anno domini 2020-01-02"), seconds("yyyy-MM-dd", "2020-01-02"));
+    assert_eq!(seconds("GGGG yyyy-MM-dd", "BC 0001-03-01"), seconds("yyyy-MM-dd", "0000-03-01"));
+    assert_eq!(seconds("G yyyy-MM-dd", "Ann 2020-01-02"), None);
+}
+
 #[test]
 fn days_follow_from_weeks_and_days_of_the_year() {
     assert_eq!(seconds("yyyy-DDD", "2024-060"), seconds("yyyy-MM-dd", "2024-02-29"));
@@ -83,6 +91,7 @@ fn writes_as_java_does() {
     assert_eq!(written("S SS u F E EEEE yy y", 1_704_067_205_007, "UTC"), "7 07 1 1 Mon Monday 24 2024");
     assert_eq!(written("HH Z X XXX", 1_704_067_205_000, "Asia/Kolkata"), "05 +0530 +05 +05:30");
     assert_eq!(written("z", 1_719_828_000_000, "Europe/Berlin"), "CEST");
+    assert_eq!(written("zzz zzzz", 1_719_828_000_000, "UTC"), "UTC Coordinated Universal Time");
     assert_eq!(written("k K h a", 1_704_067_205_000, "UTC"), "24 0 12 AM");
 }
 
