@@ -26,7 +26,8 @@ fn parse_date(text: &str) -> Option<i64> {
     if year.len() != 4 || !(1..=2).contains(&month.len()) || !(1..=2).contains(&day.len()) {
         return None;
     }
-    let (year, month, day) = (integer(year)?, integer(month)?, integer(day)?);
+    // The year before the first is of an era of its own in those classes, and only its number is kept.
+    let (year, month, day) = (integer(year)?.max(1), integer(month)?, integer(day)?);
     ((1..=12).contains(&month) && (1..=31).contains(&day)).then(|| days(year, month, 1) + day - 1)
 }
 
@@ -57,6 +58,7 @@ mod tests {
     #[test]
     fn reads_what_the_classes_read() {
         assert_eq!(read(" 2024-1-5 ").unwrap(), "2024-01-05 00:00:00.000000000");
+        assert_eq!(read("0000-01-01").unwrap(), "0001-01-01 00:00:00.000000000");
         assert_eq!(read("2024-1-5 3:4:5").unwrap(), "2024-01-05 03:04:05.000000000");
         assert_eq!(read("2024-01-05 03:04:05.12").unwrap(), "2024-01-05 03:04:05.120000000");
         assert_eq!(read("2024-02-30").unwrap(), "2024-03-01 00:00:00.000000000");
