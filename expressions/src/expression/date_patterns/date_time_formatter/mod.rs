@@ -272,7 +272,7 @@ fn write_field(letter: char, count: usize, local: Instant, out: &mut String) -> 
         ('M' | 'L', 1 | 2) => padded(month, count, out),
         ('M' | 'L', count) => out.push_str(shortened(MONTHS[month as usize - 1], count)),
         ('Q' | 'q', 1 | 2) => padded((month + 2) / 3, count, out),
-        ('Q' | 'q', count) => out.push_str(styled(QUARTERS[(month as usize + 2) / 3 - 1], count)),
+        ('Q' | 'q', count) => out.push_str(styled(QUARTERS[(month as usize).div_ceil(3) - 1], count)),
         ('w', count) => padded(sunday_week(day).1, count, out),
         ('W', count) => padded((day_of_month + days_before(day, day_of_month) - 1) / 7 + 1, count, out),
         ('d', count) => padded(day_of_month, count, out),
