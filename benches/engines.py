@@ -119,9 +119,9 @@ class Cluster:
             shutil.rmtree(self.folder)
 
 
-def wiesel(home, settings, task_managers=1):
+def wiesel(home, settings, task_managers=1, name="wiesel"):
     command = lambda _, script: [f"{home}/bin/flink", "run", str(script)]
-    return Cluster("wiesel", home, command, settings, task_managers)
+    return Cluster(name, home, command, settings, task_managers)
 
 
 def flink(settings, task_managers=1):

@@ -1,8 +1,10 @@
 """Nexmark on Wiesel and on Apache Flink, in turn: events per second, CPU seconds and their ratios.
 
-run.py HOME [--events N] [--rounds N] [--parallelism N] [--queries q0,q1,…] [--set KEY=VALUE…]
+run.py HOME [--beside HOME] [--events N] [--rounds N] [--parallelism N] [--queries q0,q1,…] [--set KEY=VALUE…]
 
 HOME is an installation of Wiesel (`make -s dist`); Flink is found as engines.py says, without it Wiesel is measured alone.
+With --beside an installation of another version of Wiesel takes Flink's place, and medians of the paired ratios are shown, with
+the least and the most.
 Both have one TaskManager with the same memory. `groups` is no Nexmark query: it counts and sums by ten million keys on
 RocksDB, with mini-batches, over twice as many events. CPU seconds are those of the TaskManager; every round runs each query
 once on each engine, medians are shown. Options given with --set go into every script.
@@ -32,6 +34,7 @@ def events_of(query, events):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("home", type=pathlib.Path)
+    parser.add_argument("--beside", type=pathlib.Path)
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parallelism", type=int, default=2)
@@ -46,19 +49,33 @@ def main():
         for query in queries:
             pathlib.Path(folder, f"{query}.sql").write_text(script(query, options.events, settings))
         cluster = {"taskmanager.numberOfTaskSlots": options.parallelism, "taskmanager.memory.process.size": "4g"}
-        clusters = [engines.wiesel(options.home.resolve(), cluster), engines.flink(cluster)]
-        clusters = [cluster for cluster in clusters if cluster]
+        clusters = [engines.wiesel(options.home.resolve(), cluster)]
+        other = engines.wiesel(options.beside.resolve(), cluster, name="beside") if options.beside else engines.flink(cluster)
+        clusters += [other] if other else []
         try:
             for number in range(options.rounds):
                 for query in queries:
-                    for cluster in clusters:
+                    # Who is first changes: the second one may find a warmer machine.
+                    for cluster in clusters[::-1] if number % 2 else clusters:
                         seconds, cpu = cluster.run(pathlib.Path(folder, f"{query}.sql"))
                         figures.setdefault((query, cluster.name), []).append((seconds, cpu))
                         print(f"round {number + 1} {query:8} {cluster.name:7} {seconds:8.2f} s {cpu:8.2f} CPU s", file=sys.stderr)
         finally:
             for cluster in clusters:
                 cluster.stop()
-    report(queries, figures, options.events, len(clusters) > 1)
+    if options.beside:
+        report_pairs(queries, figures)
+    else:
+        report(queries, figures, options.events, len(clusters) > 1)
+
+
+def report_pairs(queries, figures):
+    for query in queries:
+        pairs = list(zip(figures[query, "wiesel"], figures[query, "beside"]))
+        for column, what in enumerate(["time", "CPU"]):
+            changes = [100 * (own[column] / other[column] - 1) for own, other in pairs]
+            least, most = min(changes), max(changes)
+            print(f"{query:8} {what:5} {statistics.median(changes):+6.1f} % beside the other ({least:+.1f} to {most:+.1f})")
 
 
 def report(queries, figures, events, beside):
