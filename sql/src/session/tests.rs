@@ -16,6 +16,7 @@ mod places;
 mod structured;
 mod uids;
 mod views;
+mod windows;
 mod written;
 
 fn session() -> Session {
