@@ -1,7 +1,7 @@
 //! Relations: one file each, with all that the planner asks of it.
 //!
 //! What one relation is and does by itself is asked of it, through [`Relation`]. What is known of its rows is in `metadata`. Rewrites
-//! of several relations that stand over each other (`optimize`, `window`) match them, and name all of them where most are let be.
+//! of several relations that stand over each other (`optimize`, `window`) match relations, and name each kind of them.
 use wiesel_expressions::types::RowField;
 
 use super::Context;
