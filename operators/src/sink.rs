@@ -154,8 +154,6 @@ pub struct CommitRequest<C> {
     pub committable: C,
     /// The restored checkpoint names it: another attempt may have committed it before.
     pub is_restored: bool,
-    /// How often that was tried before.
-    pub tries: u32,
 }
 
 /// What could not be made final for now.

@@ -280,7 +280,7 @@ fn an_upload_that_is_gone_without_its_file_is_no_commit() {
     files.wait(files.location(&format!("{}/there", store.root())).unwrap().write("1".into())).unwrap();
     let requests = ["there", "gone"].map(|name| {
         let committable = Committable::Upload(upload(name));
-        (upload(name), CommitRequest { committable, is_restored: true, tries: 0 })
+        (upload(name), CommitRequest { committable, is_restored: true })
     });
     let runtime = context(0, 1).runtime;
     let mut note = |upload: &Upload| complete.push(upload.uri.clone());
