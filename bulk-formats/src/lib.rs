@@ -23,7 +23,7 @@ impl BulkFormats for BuiltInFormats {
     fn format(&self, spec: &BulkFormatSpec) -> Result<Box<dyn BulkFormat>> {
         match spec.identifier.as_str() {
             PARQUET => Ok(Box::new(crate::parquet::ParquetFormat::new(spec)?)),
-            other => Err(Error::Plan(format!("this TaskManager has no format '{other}' for files"))),
+            other => Err(Error::Plan(format!("{} has no format '{other}' for files", wiesel_common::process::role()))),
         }
     }
 }
