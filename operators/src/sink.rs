@@ -150,7 +150,7 @@ pub struct RestoredSink<S, C> {
 /// What is to be made final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitRequest<C> {
-    /// What.
+    /// The files, rows or transaction of one subtask, as its writer has given them.
     pub committable: C,
     /// The restored checkpoint names it: another attempt may have committed it before.
     pub is_restored: bool,

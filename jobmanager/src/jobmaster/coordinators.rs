@@ -202,7 +202,7 @@ impl JobMaster {
             return Err(Status::not_found(format!("attempt {attempt} is not current")));
         };
         if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
-            // Whoever fails or is cancelled does not hear it, and the task is to end without waiting for room.
+            // A job that fails or is cancelled does not hear it, and the task is to end without waiting for room.
             return Err(Status::not_found("the job ends, and its coordinators with it"));
         }
         let bytes = event.event.len();

@@ -30,7 +30,7 @@ pub(super) const AS_ROWS: i64 = i64::MIN;
 /// Saved behind how often the values of a group came, where they expire by themselves: what follows is when each was written.
 const TIMES: i64 = i64::MIN + 1;
 
-/// What it is called in errors.
+/// The function's name in errors.
 const NAME: &str = "a DISTINCT";
 
 /// Numbers of values are dense: spreading them is all the hash has to do.

@@ -27,7 +27,7 @@ use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 
-/// What it is called in errors.
+/// The function's name in errors.
 const NAME: &str = "a MIN or MAX of changes";
 
 pub(super) fn build(argument: &DataType, minimum: bool) -> Result<Box<dyn Accumulators>> {

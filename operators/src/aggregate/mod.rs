@@ -270,9 +270,9 @@ impl Function {
 /// What rows a function keeps of a group, and which of them must be at hand when its result is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowsKept {
-    /// The values of a DISTINCT: those that change.
+    /// Of the values of a DISTINCT, those that a batch brings or takes back.
     Distinct,
-    /// The values of a MIN or MAX of changes: those that change, and few beside them.
+    /// Of the values of a MIN or MAX of changes, those that a batch brings or takes back, and few beside them.
     Best,
     /// All: the result is made of them.
     All,

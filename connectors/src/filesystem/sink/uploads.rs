@@ -154,7 +154,7 @@ fn abort_in_background(store: &StoreFolder, whose: Whose, uploads: Vec<filesyste
     }
 }
 
-/// Who aborts uploads.
+/// The worker that aborts the uploads of one entry of [`LEFT`].
 struct Worker {
     /// None: nothing was left, and its entry is gone.
     whose: Option<Whose>,

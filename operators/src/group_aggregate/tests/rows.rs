@@ -477,7 +477,7 @@ fn entries_that_an_earlier_release_kept_with_their_group_become_rows() {
     }
 }
 
-/// Whoever has no table of rows must not take a group's mark for what it has.
+/// A function without a table of rows must not take a group's mark for what it has.
 #[test]
 fn marks_of_rows_are_refused_where_there_can_be_none() {
     let mut calls = lists();

@@ -230,7 +230,7 @@ fn parts_are_sent_while_the_file_is_written_and_the_file_is_there_when_it_is_com
     attempt.complete(1, 1);
     assert_eq!(store.rows("csv", &[]).len(), 40_000);
     assert_eq!(store.bucket.unfinished(), [""; 0]);
-    // Whoever restores the checkpoint finds it committed.
+    // An attempt that restores the checkpoint finds it committed.
     let mut again = Attempt::start(&store.spec("csv", &[]), 1, &Arc::default(), Some(&checkpoint));
     again.close();
     assert_eq!(store.rows("csv", &[]).len(), 40_000);
