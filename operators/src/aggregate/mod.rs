@@ -14,9 +14,9 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use self::distinct::Distinct;
-use self::distinct_rows::{Keeping, KeyedBatch};
 use self::keeps_rows::{KeepsRows, RowsRequest};
 use self::keys::KeyStore;
+use self::spill::{Keeping, KeyedBatch};
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 
@@ -24,23 +24,25 @@ mod avg;
 mod bitmap_agg;
 mod collect;
 mod count;
+mod counted_rows;
 mod distinct;
 mod distinct_ages;
-pub(crate) mod distinct_rows;
 mod first_last;
 mod json_agg;
 mod keeps_rows;
 mod kept;
-mod kept_rows;
 pub(crate) mod key_bytes;
 pub mod keys;
 mod list_agg;
 mod min_max;
 mod min_max_retract;
 pub(crate) mod nested;
+mod number_hasher;
+mod numbered_rows;
 mod percentile;
 mod physical;
 mod saved;
+pub(crate) mod spill;
 mod sum;
 #[cfg(test)]
 mod tests;

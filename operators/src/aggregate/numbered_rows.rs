@@ -14,10 +14,10 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_state::Error as StateError;
 use wiesel_state::keyed::{KeyRange, KeyedBackend, Rows, ScanOrder, WriteBatch};
 
-use super::distinct_rows::KeyedBatch;
 use super::keeps_rows::RowsRequest;
 use super::kept::{Keep, KeptGroups};
 use super::keys::KeyStore;
+use super::spill::KeyedBatch;
 use crate::operator::{Error, Result};
 use crate::rows::KeyCodec;
 use crate::state::bits::Bits;
@@ -29,7 +29,7 @@ use crate::state::write_back::Backend;
 const PART_ROWS: usize = 1 << 16;
 
 /// The rows of one function: `key of the group | number` → the columns of the entry.
-pub(super) struct KeptRows {
+pub(super) struct NumberedRows {
     table: RowTable,
     numbers: KeyCodec,
     /// Groups of which rows may have changed since they were written.
@@ -98,7 +98,7 @@ struct ReadGroup {
     values: Pieces,
 }
 
-impl KeptRows {
+impl NumberedRows {
     /// Opens the table `<name>/<position of the function>`, whose entries have these columns.
     pub(super) fn open(
         backend: &mut dyn KeyedBackend,
