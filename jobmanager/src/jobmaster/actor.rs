@@ -601,7 +601,9 @@ impl JobMaster {
         };
         let execution = self.scheduler.graph().execution;
         self.begin_collectors(regions, execution);
-        self.start_coordinators(regions, |uid| Self::coordinator_state(restore.as_ref(), uid));
+        if let Err(cause) = self.start_coordinators(regions, |uid| Self::coordinator_state(restore.as_ref(), uid)) {
+            return self.scheduler.not_deployed(regions, cause, &mut self.env);
+        }
         let state = |vertex: usize, subtask: usize| {
             let (checkpoint_id, assignment) = restore.as_ref()?;
             let state = assignment.tasks[vertex][subtask].clone();

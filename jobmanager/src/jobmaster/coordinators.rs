@@ -45,7 +45,7 @@ impl JobMaster {
         &mut self,
         regions: &BTreeSet<usize>,
         restore: impl Fn(OperatorId) -> Option<(u64, Bytes)>,
-    ) {
+    ) -> Result<(), FailureInfo> {
         self.end_coordinators(regions);
         let graph = Arc::clone(&self.scheduler.graph().graph);
         for (v, vertex) in graph.vertices.iter().enumerate() {
@@ -55,8 +55,8 @@ impl JobMaster {
             }
             let begins_checkpoints = graph.edges.iter().all(|edge| edge.target as usize != v);
             for operator in &vertex.operators {
-                let Some(uid) = OperatorId::from_bytes(&operator.uid) else { continue };
                 let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
+                let Some(uid) = OperatorId::from_bytes(&operator.uid) else { return Err(without_id(operator)) };
                 let is_enumerator = matches!(operator.kind, Some(Kind::Source(_)));
                 if !is_enumerator {
                     self.scheduler.note_coordinator(region);
@@ -84,6 +84,7 @@ impl JobMaster {
                 self.coordinators.insert(uid, coordinator);
             }
         }
+        Ok(())
     }
 
     /// What messages call the coordinator of an operator, and what makes it; none: it has none.
@@ -201,7 +202,7 @@ impl JobMaster {
             return Err(Status::not_found(format!("attempt {attempt} is not current")));
         };
         if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
-            // Whoever fails or is cancelled does not hear it, and the task is to end without waiting for room.
+            // A job that fails or is cancelled does not hear it, and the task is to end without waiting for room.
             return Err(Status::not_found("the job ends, and its coordinators with it"));
         }
         let bytes = event.event.len();
@@ -223,4 +224,10 @@ impl JobMaster {
         let _ = coordinator.commands.send(Command::Event(event));
         Ok(())
     }
+}
+
+/// An operator that the Dispatcher does not let through: nobody would find its coordinator.
+fn without_id(operator: &proto::OperatorSpec) -> FailureInfo {
+    let message = format!("the id of operator `{}`, which has a coordinator, must have 16 bytes", operator.name);
+    FailureInfo { fatal: true, ..FailureInfo::new(failure::INTERNAL, message) }
 }

@@ -649,7 +649,7 @@ mod tests {
         assert_eq!(asked(&[("entry-class", "a.sql")], r#"{"entryClass": "a.sql"}"#), Ok(()));
     }
 
-    /// Before, a script was planned in the JobManager's time zone, whoever had it run.
+    /// Before, a script was planned in the JobManager's time zone, whichever client had it run.
     #[test]
     fn a_script_is_planned_in_the_time_zone_of_its_client() {
         let zone = |body: &str| RunRequest::of("0_a.sql", &HashMap::new(), body.as_bytes()).unwrap().default_zone();
