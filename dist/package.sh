@@ -15,14 +15,10 @@ trap 'rm -rf "$work"' EXIT
 # Files are as old as what they were made of.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/Cargo.toml")}
 
-# The programs without their symbols, which nobody needs who does not debug them.
-strip_programs() {
-  local program
-  mkdir "$work/programs"
-  for program in jobmanager taskmanager flink sql-client; do
-    strip --strip-unneeded -o "$work/programs/$program" "$programs/$program"
-    touch -r "$programs/$program" "$work/programs/$program"
-  done
+# An installation whose programs are without their symbols, which nobody needs who does not debug them.
+lay_out() { # HOME PLACE
+  "$root/dist/layout.sh" "$programs" "$1" "$2"
+  strip --strip-unneeded "$1"/lib/*
 }
 
 # Appears whole or not at all.
@@ -34,7 +30,7 @@ appear() { # FILE NAME
 
 make_archive() {
   local name=wiesel-$version
-  "$root/dist/layout.sh" "$work/programs" "$work/$name" "/opt/$name"
+  lay_out "$work/$name" "/opt/$name"
   chmod -R u=rwX,go=rX "$work/$name"
   tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$work" -cf - "$name" \
     | gzip -9n >"$work/archive"
@@ -44,7 +40,7 @@ make_archive() {
 # An installation in /usr/lib/wiesel; what is to be changed, grows or is for people lies where Debian has it.
 lay_out_package() { # FOLDER
   local home=$1/usr/lib/wiesel name
-  "$root/dist/layout.sh" "$work/programs" "$home" /usr/lib/wiesel
+  lay_out "$home" /usr/lib/wiesel
   mkdir -p "$1"/{etc,usr/bin,usr/lib/systemd/system,usr/share/doc/wiesel}
   mv "$home/conf" "$1/etc/wiesel"
   rmdir "$home/log"
@@ -99,7 +95,6 @@ make_debian_package() {
   appear "$work/package" "wiesel_${version}_$(dpkg --print-architecture).deb"
 }
 
-strip_programs
 for what in "$@"; do
   case $what in
     archive) make_archive ;;
