@@ -82,11 +82,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let configuration = configuration(arguments)?;
+    let mut configuration = configuration(arguments)?;
     wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
     wiesel_common::process::set_role("the JobManager");
     tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));
+    JobManagerMemory::give_size(&mut configuration);
     configuration.log();
     tracing::info!("Final Master Memory configuration:");
     for line in JobManagerMemory::from_config(&configuration)?.breakdown() {

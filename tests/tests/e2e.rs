@@ -15,6 +15,8 @@ mod clocks;
 mod commits;
 #[path = "e2e/end_of_input.rs"]
 mod end_of_input;
+#[path = "e2e/entrypoint.rs"]
+mod entrypoint;
 #[path = "e2e/examples.rs"]
 mod examples;
 #[path = "e2e/failures.rs"]

@@ -148,6 +148,14 @@ impl fmt::Display for KeyProblem {
     }
 }
 
+/// The name that a key has: what replaces a former one.
+pub(super) fn current_name(key: &str) -> &str {
+    match KEYS.get(key) {
+        Some(Note::ReplacedBy(now)) => now,
+        _ => key,
+    }
+}
+
 /// Whether setting a key changes anything.
 pub(super) fn is_honoured(key: &str) -> bool {
     HONOURED_KEYS.contains(key) || HONOURED_MAPS.iter().any(|map| key.len() > map.len() && key.starts_with(map))
