@@ -98,6 +98,8 @@ pub struct RestOptions {
     pub bind_ports: PortRange,
     /// The longest body.
     pub max_content_length: usize,
+    /// Clients may submit jobs and run artifacts: it is no cluster of an application.
+    pub takes_jobs: bool,
     /// Artifacts may be uploaded and run.
     pub submit: bool,
     /// A dashboard may offer to cancel jobs.
@@ -211,6 +213,7 @@ impl RestOptions {
             bind_address: host(config, &rest::BIND_ADDRESS)?,
             bind_ports: config.get(&rest::BIND_PORT)?,
             max_content_length: max_content_length(config)?,
+            takes_jobs: true,
             submit: config.get(&rest::SUBMIT_ENABLE)?,
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),

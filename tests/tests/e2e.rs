@@ -1,6 +1,8 @@
 //! End-to-end tests: real processes from the built installation.
 #![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used, reason = "all of this is tests: clippy knows only the functions that are marked so")]
+#[path = "e2e/application.rs"]
+mod application;
 #[path = "e2e/back_pressure.rs"]
 mod back_pressure;
 #[path = "e2e/bad_input.rs"]

@@ -1,15 +1,22 @@
 //! Applications: SQL scripts that the JobManager plans itself, and their jobs. REST runs those that clients upload, application
 //! mode the one that the cluster was started for.
 //!
-//! - [`script`]: from the text to jobs.
-//! - [`submission`]: one job after the other, as `table.dml-sync` says.
+//! - `script`: from the text to jobs.
+//! - `submission`: one job after the other, as `table.dml-sync` says.
+//! - [`artifact`], [`options`]: the script and the options of application mode.
+//! - [`bootstrap`]: an application from its start to its end, [`status`].
 use wiesel_common::config::options::checkpointing;
 
+pub mod artifact;
+pub mod bootstrap;
+mod job_ids;
+pub mod options;
 pub(crate) mod script;
+pub mod status;
 pub(crate) mod submission;
 
 /// The keys that stand for what a user says about the state that a job starts from.
-pub(crate) fn restore_keys(
+pub fn restore_keys(
     path: Option<&str>,
     allow_non_restored: Option<bool>,
     claim_mode: Option<&str>,

@@ -16,6 +16,12 @@ const MAX_JOB_BYTES: usize = 64 << 20;
 #[error("{0}")]
 pub(crate) struct ScriptError(String);
 
+impl ScriptError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
 /// A job of a script.
 #[derive(Debug)]
 pub(crate) struct PlannedJob {
@@ -50,7 +56,7 @@ pub(crate) fn check(name: &str, text: &str) -> Result<(), ScriptError> {
     Ok(())
 }
 
-/// All jobs of a script, planned before any is started. Belongs on a deep stack.
+/// All jobs of a script, of which there may be none, planned before any is started. Belongs on a deep stack.
 pub(crate) fn plan(name: &str, text: &str, mut session: Session) -> Result<Vec<PlannedJob>, ScriptError> {
     let (mut jobs, mut bytes) = (Vec::new(), 0);
     for text in statements(name, text)? {
@@ -65,7 +71,7 @@ pub(crate) fn plan(name: &str, text: &str, mut session: Session) -> Result<Vec<P
             Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => {}
             Outcome::StopJob(_) => {
                 return Err(ScriptError(format!(
-                    "{name}: STOP JOB at {} cannot be part of an uploaded script: use bin/flink stop or sql-client.sh.",
+                    "{name}: STOP JOB at {} cannot be part of a script that the JobManager plans: use bin/flink stop or sql-client.sh.",
                     statement.location
                 )));
             }
@@ -95,11 +101,17 @@ pub(crate) fn plan(name: &str, text: &str, mut session: Session) -> Result<Vec<P
             }
         }
     }
-    if jobs.is_empty() {
-        let message = format!("{name} contains no INSERT INTO and no statement set: there is no job to run.");
-        return Err(ScriptError(message));
-    }
     Ok(jobs)
+}
+
+/// The jobs of a script that is run for their sake.
+pub(crate) fn some_jobs(name: &str, jobs: Vec<PlannedJob>) -> Result<Vec<PlannedJob>, ScriptError> {
+    match jobs.is_empty() {
+        true => {
+            Err(ScriptError(format!("{name} contains no INSERT INTO and no statement set: there is no job to run.")))
+        }
+        false => Ok(jobs),
+    }
 }
 
 /// The only job of a script: what concerns one job (`what`) means none of several.
@@ -168,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_one_job_is_refused_where_there_are_several() {
+    fn a_script_may_have_to_have_jobs_or_only_one() {
         let script = |inserts: usize| {
             format!(
                 "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');{}",
@@ -176,6 +188,9 @@ mod tests {
             )
         };
         let planned = |inserts| plan("a.sql", &script(inserts), Session::new(Configuration::default())).unwrap();
+        assert!(some_jobs("a.sql", planned(1)).is_ok());
+        let refused = some_jobs("a.sql", planned(0)).unwrap_err().to_string();
+        assert_eq!(refused, "a.sql contains no INSERT INTO and no statement set: there is no job to run.");
         assert!(only_job(&mut planned(1), "A savepoint").is_ok());
         let refused = only_job(&mut planned(2), "A savepoint").unwrap_err().to_string();
         assert_eq!(refused, "A savepoint can be given only to a script with one job; this one has several.");

@@ -1,12 +1,14 @@
 //! The jobs of a script on their way to the Dispatcher.
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use wiesel_common::id::JobId;
 
 use super::script::PlannedJob;
 use crate::dispatcher::{DispatcherHandle, JobRef, SubmitError};
 use crate::jobmaster::status::JobStatus;
-use crate::jobmaster::{JobMasterHandle, Message};
+use crate::jobmaster::{JobInfo, JobMasterHandle, Message};
 
 /// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
 const SYNC_POLL: Duration = Duration::from_millis(50);
@@ -25,26 +27,37 @@ pub(crate) enum SubmissionError {
     Unfinished {
         /// The job.
         id: JobId,
+        /// How it ended.
+        status: JobStatus,
         /// Its failure, or its state.
         cause: String,
     },
 }
 
+/// A job at its end, as the Dispatcher will tell it.
+pub(crate) type JobResult = oneshot::Receiver<Arc<JobInfo>>;
+
 /// Submits the jobs of a script in their order. Dropping it submits no more of them; those that run go on.
 pub(crate) struct Submission<'a> {
     dispatcher: &'a DispatcherHandle,
     ids: Vec<JobId>,
+    results: Vec<JobResult>,
     running: Vec<JobMasterHandle>,
 }
 
 impl<'a> Submission<'a> {
     pub(crate) fn new(dispatcher: &'a DispatcherHandle) -> Self {
-        Self { dispatcher, ids: Vec::new(), running: Vec::new() }
+        Self { dispatcher, ids: Vec::new(), results: Vec::new(), running: Vec::new() }
     }
 
     /// The jobs that were submitted, also before an error.
     pub(crate) fn ids(&self) -> &[JobId] {
         &self.ids
+    }
+
+    /// The ends of the jobs that were submitted since this was asked last.
+    pub(crate) fn take_results(&mut self) -> Vec<JobResult> {
+        std::mem::take(&mut self.results)
     }
 
     /// Submits them. One that the next waits for ends before.
@@ -56,6 +69,8 @@ impl<'a> Submission<'a> {
         for (position, job) in jobs.into_iter().enumerate() {
             let id = self.dispatcher.submit(job.graph).await?;
             self.ids.push(id);
+            // Asked for at once: later the job may have been forgotten.
+            self.results.push(self.dispatcher.job_result(id));
             if let Some(JobRef::Running(master)) = self.dispatcher.job(id).await {
                 self.running.push(master);
             }
@@ -80,7 +95,7 @@ impl<'a> Submission<'a> {
             if job.status.is_terminal() {
                 let cause =
                     job.failure.as_ref().map_or_else(|| job.status.to_string(), |failure| failure.stack_trace());
-                return Err(SubmissionError::Unfinished { id, cause });
+                return Err(SubmissionError::Unfinished { id, status: job.status, cause });
             }
             tokio::time::sleep(SYNC_POLL).await;
         }

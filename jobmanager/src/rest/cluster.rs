@@ -38,7 +38,7 @@ pub(super) async fn config(State(state): Rest) -> Answer {
         "flink-version": FLINK_VERSION,
         "flink-revision": format!("{} @ 1970-01-01T00:00:00Z", commit()),
         "features": {
-            "web-submit": state.options.submit,
+            "web-submit": state.options.submit && state.options.takes_jobs,
             "web-cancel": state.options.cancel,
             "web-rescale": false,
             "web-history": false,

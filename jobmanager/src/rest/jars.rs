@@ -27,7 +27,7 @@ use super::scalars::scalar;
 use super::submit::{Part, parts, refused};
 use super::{Answer, Rest, RestState, json as answer};
 use crate::application::restore_keys;
-use crate::application::script::{self, PlannedJob, only_job};
+use crate::application::script::{self, PlannedJob, only_job, some_jobs};
 use crate::application::submission::{Submission, SubmissionError};
 
 /// What the file of one may have.
@@ -314,7 +314,8 @@ async fn planned(
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
         let session = Session::in_zone(configuration, default_zone);
-        script::plan(name_of(&id), &text, session).map_err(RestError::bad_request)
+        let planned = script::plan(name_of(&id), &text, session);
+        planned.and_then(|jobs| some_jobs(name_of(&id), jobs)).map_err(RestError::bad_request)
     });
     let mut jobs = planned.await?;
     for job in &mut jobs {
