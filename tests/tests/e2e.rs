@@ -27,6 +27,8 @@ mod former_rows;
 mod job_manager;
 #[path = "e2e/kept_savepoints.rs"]
 mod kept_savepoints;
+#[path = "e2e/local.rs"]
+mod local;
 #[path = "e2e/log_lines.rs"]
 mod log_lines;
 #[path = "e2e/long_expressions.rs"]

@@ -211,14 +211,6 @@ pub(super) fn no_high_availability(_: &str) -> Result<String, String> {
     Err("not supported yet: there is no high availability".to_owned())
 }
 
-/// `-t` and `-e`: the names that Flink has for a session cluster that is there.
-pub(super) fn session_cluster(target: &str) -> Result<String, String> {
-    match target {
-        "remote" | "session" => Ok(target.to_owned()),
-        _ => Err("not supported: jobs run on the session cluster of -m or rest.address, which is `remote`".to_owned()),
-    }
-}
-
 /// `-type` of a savepoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Format {
