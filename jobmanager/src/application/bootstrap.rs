@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use wiesel_common::config::options::checkpointing;
+use wiesel_common::config::options::{checkpointing, client};
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::id::JobId;
 use wiesel_sql::session::Session;
@@ -148,6 +148,10 @@ impl Application {
         if let Some(id) = self.job_id {
             job_ids::assign(&mut jobs, id);
         }
+        for job in &mut jobs {
+            // Its client is this process: it waits for nobody's heartbeats, whatever the configuration says of clients.
+            job.graph.configuration.insert(client::ATTACHED.key().to_owned(), false.to_string());
+        }
         Ok(jobs)
     }
 
@@ -200,5 +204,31 @@ async fn cancel_remaining(dispatcher: &DispatcherHandle, jobs: &[JobId]) {
     for end in ends {
         // The Dispatcher ends its jobs when it stops.
         let _ = end.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::JobOptions;
+
+    /// Failed before: a job was cancelled when no client had been heard of for `client.heartbeat.timeout`.
+    #[tokio::test]
+    async fn the_jobs_of_an_application_are_tied_to_no_client() {
+        let keys = [("execution.attached", "true"), ("execution.shutdown-on-attached-exit", "true")];
+        let configuration: Configuration = keys.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let set = "SET 'execution.attached' = 'true';\n";
+        let text = format!(
+            "{set}CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);"
+        );
+        let artifact = Artifact { name: "a.sql".into(), text };
+        let application = Application::new(artifact, None, &configuration).unwrap();
+        let jobs = application.planned().await.unwrap();
+        assert_eq!(jobs.len(), 2);
+        for job in jobs {
+            let of_job = configuration.merged(job.graph.configuration.clone());
+            assert_eq!(JobOptions::read(&of_job).unwrap().client_timeout, None);
+        }
+        assert!(JobOptions::read(&configuration).unwrap().client_timeout.is_some(), "what a session cluster would do");
     }
 }
