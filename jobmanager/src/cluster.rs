@@ -18,6 +18,7 @@ use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
 use wiesel_common::secret::Secret;
 
+use crate::application::info::ApplicationHandle;
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
 use crate::operations::Operations;
@@ -82,17 +83,17 @@ pub struct JobManager {
 impl JobManager {
     /// Binds the ports and starts everything. When this returns, both ports answer.
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
-        Self::start_as(configuration, environment, true).await
+        Self::start_for(None, configuration, environment).await
     }
 
-    /// The same. `takes_jobs`: from clients; the cluster of an application takes none.
-    pub async fn start_as(
+    /// The same for an application: REST tells of it, and takes no other jobs.
+    pub async fn start_for(
+        application: Option<ApplicationHandle>,
         configuration: Configuration,
         environment: Environment,
-        takes_jobs: bool,
     ) -> Result<Self, Error> {
         let control = ControlOptions::read(&configuration)?;
-        let rest_options = RestOptions { takes_jobs, ..RestOptions::read(&configuration)? };
+        let rest_options = RestOptions { application, ..RestOptions::read(&configuration)? };
         let secret = Secret::from_configuration(&configuration)?;
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;

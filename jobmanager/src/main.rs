@@ -1,11 +1,13 @@
 //! The `jobmanager` process.
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wiesel_common::config::Configuration;
 use wiesel_common::logging::complain;
 use wiesel_common::memory::JobManagerMemory;
 use wiesel_common::secret::Secret;
+use wiesel_common::time::SystemClock;
 use wiesel_jobmanager::application::artifact::{Artifact, user_lib_dir};
 use wiesel_jobmanager::application::bootstrap::Application;
 use wiesel_jobmanager::application::status::ApplicationStatus;
@@ -85,16 +87,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn application(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<Option<Application>> {
     let Some(asked) = arguments.application() else { return Ok(None) };
     let artifact = Artifact::load(&user_lib_dir(), asked.job.as_deref())?;
-    Ok(Some(Application::new(artifact, asked.job_id, configuration)?))
+    Ok(Some(Application::new(artifact, asked.job_id, configuration, Arc::new(SystemClock))?))
 }
 
 async fn serve(configuration: Configuration, application: Option<Application>) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let secret = Secret::from_configuration(&configuration)?;
-    let takes_jobs = application.is_none();
+    let handle = application.as_ref().map(|application| application.handle().clone());
+    let is_session = application.is_none();
     let shuts_down = application.as_ref().is_some_and(Application::shuts_down);
-    let manager = JobManager::start_as(configuration, Environment::real(secret), takes_jobs).await?;
+    let manager = JobManager::start_for(handle, configuration, Environment::real(secret)).await?;
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
     wiesel_common::process::announce_up();
@@ -127,7 +130,7 @@ async fn serve(configuration: Configuration, application: Option<Application>) -
             }
         }
     }
-    if takes_jobs {
+    if is_session {
         return Ok(ExitCode::SUCCESS);
     }
     let status = ended.unwrap_or(ApplicationStatus::Unknown);

@@ -10,6 +10,7 @@ use support::{Cluster, until};
 use tokio::task::JoinHandle;
 use wiesel_common::config::Configuration;
 use wiesel_common::id::JobId;
+use wiesel_common::time::SystemClock;
 use wiesel_jobmanager::application::artifact::Artifact;
 use wiesel_jobmanager::application::bootstrap::Application;
 use wiesel_jobmanager::application::status::ApplicationStatus::{self, Canceled, Failed, Succeeded, Unknown};
@@ -33,7 +34,7 @@ fn start(
 ) -> JoinHandle<ApplicationStatus> {
     let artifact = Artifact { name: "a.sql".into(), text: format!("{TABLES}{statements}") };
     let configuration: Configuration = keys.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-    let application = Application::new(artifact, job_id, &configuration).unwrap();
+    let application = Application::new(artifact, job_id, &configuration, Arc::new(SystemClock)).unwrap();
     tokio::spawn(application.run(cluster.manager.dispatcher().clone()))
 }
 

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::options::{checkpointing, client};
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::id::JobId;
+use wiesel_common::time::Clock;
 use wiesel_sql::session::Session;
 use wiesel_sql::{spawn_on_deep_stack, while_wanted};
 
 use super::artifact::Artifact;
+use super::info::{ApplicationHandle, ApplicationState};
 use super::job_ids;
 use super::options::ApplicationOptions;
 use super::script::{self, PlannedJob, ScriptError, only_job};
@@ -34,6 +36,7 @@ pub struct Application {
     options: ApplicationOptions,
     job_id: Option<JobId>,
     configuration: Configuration,
+    handle: ApplicationHandle,
 }
 
 /// Why an application ended before all its jobs had finished.
@@ -83,9 +86,20 @@ impl Application {
     ///
     /// # Errors
     /// A bad value in the configuration.
-    pub fn new(artifact: Artifact, job_id: Option<JobId>, configuration: &Configuration) -> Result<Self, ConfigError> {
+    pub fn new(
+        artifact: Artifact,
+        job_id: Option<JobId>,
+        configuration: &Configuration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
         let options = ApplicationOptions::read(configuration)?;
-        Ok(Self { artifact, options, job_id, configuration: configuration.clone() })
+        let handle = ApplicationHandle::new(artifact.name.clone(), clock);
+        Ok(Self { artifact, options, job_id, configuration: configuration.clone(), handle })
+    }
+
+    /// What can be known of it, now and later.
+    pub fn handle(&self) -> &ApplicationHandle {
+        &self.handle
     }
 
     /// Whether the cluster ends with it.
@@ -96,23 +110,35 @@ impl Application {
     /// Runs it to its end. When this returns none of its jobs runs. Dropped before, it submits and cancels no more of them.
     pub async fn run(self, dispatcher: DispatcherHandle) -> ApplicationStatus {
         tracing::info!(script = self.artifact.name, "the application starts");
-        let mut submission = Submission::new(&dispatcher);
+        self.handle.enter(ApplicationState::Running);
+        let status = self.run_jobs(&dispatcher).await;
+        if let Some(state) = ApplicationState::last(status) {
+            self.handle.enter(state);
+        }
+        status
+    }
+
+    async fn run_jobs(&self, dispatcher: &DispatcherHandle) -> ApplicationStatus {
+        let mut submission = Submission::new(dispatcher);
         let outcome = self.execute(&mut submission).await;
         let jobs = submission.ids().to_vec();
         drop(submission);
         match outcome {
             Ok(()) => {
                 tracing::info!("Application completed SUCCESSFULLY");
-                cancel_remaining(&dispatcher, &jobs).await;
+                cancel_remaining(dispatcher, &jobs).await;
                 ApplicationStatus::Succeeded
             }
             Err(End { status: ApplicationStatus::Unknown, .. }) => ApplicationStatus::Unknown,
             Err(End { status, cause }) => {
                 tracing::error!("Application {status}: {}", cause.stack_trace().trim_end());
-                if jobs.is_empty() {
-                    self.submit_failed_job(&dispatcher, cause).await;
+                if let Some(state) = ApplicationState::ending(status) {
+                    self.handle.enter(state);
                 }
-                cancel_remaining(&dispatcher, &jobs).await;
+                if jobs.is_empty() {
+                    self.submit_failed_job(dispatcher, cause).await;
+                }
+                cancel_remaining(dispatcher, &jobs).await;
                 status
             }
         }
@@ -209,6 +235,8 @@ async fn cancel_remaining(dispatcher: &DispatcherHandle, jobs: &[JobId]) {
 
 #[cfg(test)]
 mod tests {
+    use wiesel_common::time::SystemClock;
+
     use super::*;
     use crate::options::JobOptions;
 
@@ -222,7 +250,7 @@ mod tests {
             "{set}CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);"
         );
         let artifact = Artifact { name: "a.sql".into(), text };
-        let application = Application::new(artifact, None, &configuration).unwrap();
+        let application = Application::new(artifact, None, &configuration, Arc::new(SystemClock)).unwrap();
         let jobs = application.planned().await.unwrap();
         assert_eq!(jobs.len(), 2);
         for job in jobs {

@@ -4,11 +4,12 @@
 //! - `script`: from the text to jobs.
 //! - `submission`: one job after the other, as `table.dml-sync` says.
 //! - [`artifact`], [`options`]: the script and the options of application mode.
-//! - [`bootstrap`]: an application from its start to its end, [`status`].
+//! - [`bootstrap`]: an application from its start to its end, [`status`]; [`info`]: what is known of it meanwhile.
 use wiesel_common::config::options::checkpointing;
 
 pub mod artifact;
 pub mod bootstrap;
+pub mod info;
 mod job_ids;
 pub mod options;
 pub(crate) mod script;

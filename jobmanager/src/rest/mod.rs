@@ -140,7 +140,7 @@ pub(crate) fn router(state: RestState) -> Router {
 
 /// The paths that jobs come by. The cluster of an application has none of them, as in Flink, and says why.
 fn submissions(options: &RestOptions, short: DefaultBodyLimit) -> Router<RestState> {
-    if !options.takes_jobs {
+    if options.application.is_some() {
         return Router::new()
             .route("/jobs", post(not_taken))
             .route("/jars", any(not_taken))

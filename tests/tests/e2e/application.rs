@@ -5,6 +5,7 @@ use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 use wiesel_tests::chaos::jobs::{FilesJob, Size};
 use wiesel_tests::cluster::home;
 use wiesel_tests::{Cluster, ClusterBuilder, eventually, http, process};
@@ -141,6 +142,14 @@ fn an_application_that_is_cancelled_ends_its_cluster_with_status_2() {
     start_task_managers(&cluster, 1);
     let job_manager = start(&cluster, &[]);
     let job = running_job(&cluster);
+    let overview = cluster.get("/applications/overview");
+    let application = &overview["applications"][0];
+    assert_eq!((&application["name"], &application["status"]), (&json!("job.sql"), &json!("RUNNING")), "{overview}");
+    assert_eq!((&application["jobs"], &application["end-time"]), (&json!({ "RUNNING": 1 }), &json!(-1)), "{overview}");
+    let id = application["id"].as_str().unwrap();
+    let details = cluster.get(&format!("/applications/{id}"));
+    assert_eq!((&details["jobs"][0]["jid"], &details["timestamps"]["FAILED"]), (&json!(job), &json!(0)), "{details}");
+    assert_eq!(cluster.request("GET", &format!("/applications/{job}")).status, 404);
     // It takes no others.
     let other = cluster.run(&sql::trivial(), &[]);
     assert!(!other.status.success() && said(&other).contains("the cluster of one application"), "{}", said(&other));
