@@ -27,7 +27,7 @@ impl Info {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
         let script = script::read(&self.script)?;
         let configuration = self.cluster.configuration_for(&script)?;
-        let cluster = self.cluster.for_script(&configuration)?;
+        let cluster = self.cluster.for_script(&configuration, self.parallelism)?;
         let client = &cluster.client;
         let artifact = client.upload(&script::uploaded_name(&self.script), script).await?;
         let body = Cluster::plan_request(self.cluster.job_properties(&configuration)?, self.parallelism);

@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
+use wiesel_common::config::options::job::PARALLELISM;
 use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
@@ -145,13 +146,17 @@ impl Cluster {
         })
     }
 
-    /// Where the jobs of a script run.
+    /// Where the jobs of a script run. `-m` means a session cluster, whatever is configured.
     fn target(&self, configuration: &Configuration) -> Result<Target, Failure> {
-        self.target.or(self.executor).map_or_else(|| Target::configured(configuration), Ok)
+        match self.target.or(self.executor) {
+            Some(target) => Ok(target),
+            None if self.job_manager.is_some() => Ok(Target::Session),
+            None => Target::configured(configuration),
+        }
     }
 
-    /// The cluster for a script, which this starts if it is a local one.
-    fn for_script(&self, configuration: &Configuration) -> Result<ScriptCluster, Failure> {
+    /// The cluster for a script of this parallelism (`-p`), which this starts if it is a local one.
+    fn for_script(&self, configuration: &Configuration, parallelism: Option<u32>) -> Result<ScriptCluster, Failure> {
         match self.target(configuration)? {
             Target::Session => Ok(ScriptCluster { client: self.session_client(configuration)?, _local: None }),
             Target::Local => {
@@ -159,7 +164,10 @@ impl Cluster {
                     self.job_manager.is_none(),
                     "-m names a session cluster, the target `local` starts one of its own: leave one of them out."
                 );
-                let local = LocalCluster::start(&self.properties)?;
+                // It has slots for that.
+                let parallelism = parallelism.map(|parallelism| format!("{}={parallelism}", PARALLELISM.key()));
+                let properties: Vec<String> = self.properties.iter().cloned().chain(parallelism).collect();
+                let local = LocalCluster::start(&properties)?;
                 Ok(ScriptCluster { client: local.client(configuration)?, _local: Some(local) })
             }
         }
@@ -486,6 +494,23 @@ mod tests {
     fn a_parallelism_below_one_is_said_to_be_one() {
         let error = parse("run -p -20 x.sql").err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("'-20'") && error.contains("from 1 to 32768"), "{error}");
+    }
+
+    /// As with Flink, `-m` is stronger than what is configured.
+    #[test]
+    fn a_target_of_the_command_line_is_stronger_than_a_configured_one() {
+        let local = configuration(&[("execution.target", "local")]);
+        let target = |arguments: &str, configuration: &Configuration| {
+            let Action::Run(run) = parse(arguments).unwrap_or_else(|error| panic!("{error}")).action else {
+                panic!("no run")
+            };
+            run.cluster().target(configuration).unwrap()
+        };
+        assert_eq!(target("run x.sql", &local), Target::Local);
+        assert_eq!(target("run -t remote x.sql", &local), Target::Session);
+        assert_eq!(target("run -m host:8081 x.sql", &local), Target::Session);
+        assert_eq!(target("run x.sql", &Configuration::default()), Target::Session);
+        assert_eq!(target("run -e local x.sql", &Configuration::default()), Target::Local);
     }
 
     fn configuration(pairs: &[(&str, &str)]) -> Configuration {

@@ -71,7 +71,7 @@ impl Run {
             !self.detached || self.cluster.target(&configuration)? == Target::Session,
             "-d and the target `local` exclude each other: the jobs would end with this client, which does not wait for them."
         );
-        let cluster = self.cluster.for_script(&configuration)?;
+        let cluster = self.cluster.for_script(&configuration, self.parallelism)?;
         let client = &cluster.client;
         let mut properties = self.cluster.job_properties(&configuration)?;
         properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));

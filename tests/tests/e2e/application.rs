@@ -166,6 +166,13 @@ fn a_cluster_that_is_ended_before_its_application_does_not_say_that_it_has_finis
     running_job(&cluster);
     process::signal(job_manager.pid(), Signal::TERM);
     assert_eq!(job_manager.status(&cluster), 143);
+    // The same as a daemon.
+    let started = standalone_job(&cluster, "start", &[]).output().unwrap();
+    assert!(started.status.success() && said(&started).contains("Starting standalonejob daemon"), "{}", said(&started));
+    running_job(&cluster);
+    let stopped = standalone_job(&cluster, "stop", &[]).output().unwrap();
+    assert!(stopped.status.success() && said(&stopped).contains("Stopping standalonejob daemon"), "{}", said(&stopped));
+    assert_eq!(cluster.all_pids(), cluster.task_manager_pids());
 }
 
 #[test]
