@@ -14,7 +14,7 @@ put() { # SOURCE TARGET
   cmp -s "$1" "$2" || { cp -p "$1" "$2.new" && mv "$2.new" "$2"; }
 }
 
-for program in jobmanager taskmanager flink sql-client; do
+for program in jobmanager taskmanager minicluster flink sql-client; do
   if [[ ! -e $home/lib/$program || $programs/$program -nt $home/lib/$program ]]; then
     cp -p "$programs/$program" "$home/lib/$program.new" && mv "$home/lib/$program.new" "$home/lib/$program"
   fi

@@ -65,6 +65,10 @@ id!(
     JobId
 );
 id!(
+    /// An application.
+    ApplicationId
+);
+id!(
     /// A vertex of a job graph.
     VertexId
 );

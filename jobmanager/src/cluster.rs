@@ -18,8 +18,10 @@ use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
 use wiesel_common::secret::Secret;
 
+use crate::application::info::ApplicationHandle;
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
+use crate::operations::Operations;
 use crate::options::{ControlOptions, RestOptions};
 use crate::resourcemanager::ResourceManagerHandle;
 use crate::rest;
@@ -72,6 +74,7 @@ pub struct JobManager {
     rest_address: SocketAddr,
     dispatcher: DispatcherHandle,
     resource_manager: ResourceManagerHandle,
+    operations: Operations,
     stop: CancellationToken,
     parts: JoinSet<&'static str>,
     upload_dir: Option<std::path::PathBuf>,
@@ -80,8 +83,17 @@ pub struct JobManager {
 impl JobManager {
     /// Binds the ports and starts everything. When this returns, both ports answer.
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
+        Self::start_for(None, configuration, environment).await
+    }
+
+    /// The same for an application: REST tells of it, and takes no other jobs.
+    pub async fn start_for(
+        application: Option<ApplicationHandle>,
+        configuration: Configuration,
+        environment: Environment,
+    ) -> Result<Self, Error> {
         let control = ControlOptions::read(&configuration)?;
-        let rest_options = RestOptions::read(&configuration)?;
+        let rest_options = RestOptions { application, ..RestOptions::read(&configuration)? };
         let secret = Secret::from_configuration(&configuration)?;
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;
@@ -106,7 +118,7 @@ impl JobManager {
         let advertised = host_and_port(&control.address, port);
         let components = Components::start(configuration, environment, advertised.clone(), stop.clone())?;
         let api = components.rest(rest_options.clone(), rest_address);
-        let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
+        let Components { dispatcher, resource_manager, operations, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
         let patience = connections::keep_alive(control.heartbeat_timeout);
         let name = Callee::JobManager.name(&advertised);
@@ -134,7 +146,7 @@ impl JobManager {
             "REST endpoint"
         });
         let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());
-        Ok(Self { rpc_address, rest_address, dispatcher, resource_manager, stop, parts, upload_dir })
+        Ok(Self { rpc_address, rest_address, dispatcher, resource_manager, operations, stop, parts, upload_dir })
     }
 
     /// The bound port of the control plane.
@@ -145,6 +157,13 @@ impl JobManager {
     /// The bound port of REST.
     pub fn rest_address(&self) -> SocketAddr {
         self.rest_address
+    }
+
+    /// Waits until clients know how the savepoints and checkpoints that they asked for ended, at the most for
+    /// `rest.async.store-duration`.
+    pub fn until_told(&self) -> impl Future<Output = ()> + Send + use<> {
+        let operations = self.operations.clone();
+        async move { operations.until_told().await }
     }
 
     /// The jobs.

@@ -73,7 +73,7 @@ pub struct Components {
     /// The TaskManagers.
     pub resource_manager: ResourceManagerHandle,
     /// What users asked for and is under way.
-    operations: Operations,
+    pub(crate) operations: Operations,
     /// Rows for clients.
     collectors: CollectCoordinators,
     configuration: Arc<Configuration>,

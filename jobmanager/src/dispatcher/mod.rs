@@ -65,9 +65,27 @@ pub enum JobRef {
 }
 
 enum Message {
-    Submit { graph: Box<proto::JobGraph>, reply: oneshot::Sender<Result<JobId, SubmitError>> },
-    Job { id: JobId, reply: oneshot::Sender<Option<JobRef>> },
-    Jobs { reply: oneshot::Sender<Vec<JobRef>> },
+    Submit {
+        graph: Box<proto::JobGraph>,
+        reply: oneshot::Sender<Result<JobId, SubmitError>>,
+    },
+    Job {
+        id: JobId,
+        reply: oneshot::Sender<Option<JobRef>>,
+    },
+    Jobs {
+        reply: oneshot::Sender<Vec<JobRef>>,
+    },
+    JobResult {
+        id: JobId,
+        reply: oneshot::Sender<Arc<JobInfo>>,
+    },
+    SubmitFailedJob {
+        id: JobId,
+        name: String,
+        cause: Box<FailureInfo>,
+        reply: oneshot::Sender<Result<JobId, SubmitError>>,
+    },
 }
 
 /// The JobMasters by job; written by the dispatcher alone.
@@ -100,6 +118,26 @@ impl DispatcherHandle {
     pub async fn submit(&self, graph: proto::JobGraph) -> Result<JobId, SubmitError> {
         let graph = Box::new(graph);
         self.ask(|reply| Message::Submit { graph, reply }).await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Takes a job that failed before there was a graph of it, so that its cause can be asked for.
+    pub(crate) async fn submit_failed_job(
+        &self,
+        id: JobId,
+        name: &str,
+        cause: FailureInfo,
+    ) -> Result<JobId, SubmitError> {
+        let (name, cause) = (name.to_owned(), Box::new(cause));
+        let submitted = self.ask(|reply| Message::SubmitFailedJob { id, name, cause, reply }).await;
+        submitted.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// A job at its end, whenever that is; an error: there is no such job, or the Dispatcher has ended.
+    pub(crate) fn job_result(&self, id: JobId) -> oneshot::Receiver<Arc<JobInfo>> {
+        let (reply, answer) = oneshot::channel();
+        // Of a Dispatcher that has ended the answer says so.
+        let _ = self.sender.send(Message::JobResult { id, reply });
+        answer
     }
 
     /// A job.
@@ -151,6 +189,8 @@ pub struct Dispatcher {
     /// Their jobs.
     looked_after: HashMap<Id, JobId>,
     jobs: HashMap<Id, JobInProgress>,
+    /// Those who wait for the end of a running job.
+    results: HashMap<JobId, Vec<oneshot::Sender<Arc<JobInfo>>>>,
     archive: Archive,
 }
 
@@ -174,6 +214,7 @@ impl Dispatcher {
             aftermaths: JoinSet::new(),
             looked_after: HashMap::new(),
             jobs: HashMap::new(),
+            results: HashMap::new(),
         };
         (dispatcher, DispatcherHandle { sender }, masters)
     }
@@ -223,13 +264,41 @@ impl Dispatcher {
                 jobs.extend(self.archive.iter().cloned().map(JobRef::Archived));
                 let _ = reply.send(jobs);
             }
+            Message::JobResult { id, reply } => self.tell_result(id, reply),
+            Message::SubmitFailedJob { id, name, cause, reply } => {
+                let _ = reply.send(self.submit_failed_job(id, name, *cause));
+            }
         }
+    }
+
+    /// Now, or when the job ends.
+    fn tell_result(&mut self, id: JobId, reply: oneshot::Sender<Arc<JobInfo>>) {
+        if self.masters.get(id).is_some() {
+            self.results.entry(id).or_default().push(reply);
+        } else if let Some(info) = self.archive.get(id) {
+            let _ = reply.send(Arc::clone(info));
+        }
+    }
+
+    fn submit_failed_job(&mut self, id: JobId, name: String, cause: FailureInfo) -> Result<JobId, SubmitError> {
+        if self.is_known(id) {
+            return Err(SubmitError::Duplicate(id));
+        }
+        let now = self.context.clock.now();
+        let graph = Arc::new(proto::JobGraph { job_id: id.to_bytes(), name, ..Default::default() });
+        let job = JobInProgress { id, graph, submitted_at: now.wall };
+        self.archive.insert(Arc::new(failed(&job, cause, now.wall)), now.monotonic);
+        Ok(id)
+    }
+
+    fn is_known(&self, id: JobId) -> bool {
+        self.masters.get(id).is_some() || self.archive.get(id).is_some()
     }
 
     fn submit(&mut self, mut graph: proto::JobGraph) -> Result<JobId, SubmitError> {
         let validation::Validated { job_id: id, derived_max_parallelism } =
             validate(&mut graph).map_err(SubmitError::Invalid)?;
-        if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
+        if self.is_known(id) {
             return Err(SubmitError::Duplicate(id));
         }
         if self.looked_after.values().any(|job| *job == id) {
@@ -284,11 +353,15 @@ impl Dispatcher {
             let release = crate::resourcemanager::Message::ReleaseSlots { job: job.id };
             self.context.resource_manager.send(release);
             self.context.collectors.job_ended(job.id, JobStatus::Failed, now.monotonic);
-            Arc::new(crashed(&job, now.wall))
+            let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+            Arc::new(failed(&job, cause, now.wall))
         });
         // First into the archive: a request finds the job in one of the two.
-        self.archive.insert(info, now.monotonic);
+        self.archive.insert(Arc::clone(&info), now.monotonic);
         self.masters.handles.write().remove(&job.id);
+        for reply in self.results.remove(&job.id).into_iter().flatten() {
+            let _ = reply.send(Arc::clone(&info));
+        }
     }
 
     /// Does what is left to do for a job, beside all else and at the most as long as the JobManager lives.
@@ -303,9 +376,8 @@ impl Dispatcher {
     }
 }
 
-/// A job whose JobMaster crashed.
-fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
-    let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+/// A job that failed and of which no JobMaster tells.
+fn failed(job: &JobInProgress, cause: FailureInfo, now: i64) -> JobInfo {
     let mut timestamps = StatusTimestamps::default();
     timestamps.enter(JobStatus::Initializing, job.submitted_at);
     timestamps.enter(JobStatus::Failed, now);
