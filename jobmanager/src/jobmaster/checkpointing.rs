@@ -127,17 +127,17 @@ impl JobMaster {
     /// Asks every coordinator for its state.
     fn prepare(&mut self, id: u64) {
         let mut answers = Vec::new();
-        for (uid, sender) in self.coordinator_commands() {
+        for sender in self.coordinator_commands() {
             let (reply, answer) = oneshot::channel();
             // One that has ended does not answer.
             let _ = sender.send(Command::Snapshot { checkpoint: id, reply });
-            answers.push((uid, answer));
+            answers.push(answer);
         }
         self.spawn(async move {
             let mut states = Vec::with_capacity(answers.len());
-            for (uid, answer) in answers {
+            for answer in answers {
                 match answer.await {
-                    Ok(Ok(state)) => states.push(proto::CoordinatorState { uid: uid.to_bytes(), state }),
+                    Ok(Ok(state)) => states.push(state),
                     Ok(Err(cause)) => {
                         let result = Err(CheckpointFailure::because(Reason::TriggerFailure, cause));
                         return Completion::Prepared { id, result };

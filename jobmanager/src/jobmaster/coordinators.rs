@@ -72,7 +72,7 @@ impl JobMaster {
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
                     restore: restore(uid),
-                    sent: None,
+                    runs_on: None,
                     call_timeout: self.context.single_call_timeout,
                     ending: Ending::default(),
                 };
@@ -138,8 +138,8 @@ impl JobMaster {
     }
 
     /// The ways to all coordinators.
-    pub(super) fn coordinator_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
-        self.coordinators.iter().map(|(uid, coordinator)| (*uid, coordinator.commands.clone())).collect()
+    pub(super) fn coordinator_commands(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.coordinators.values().map(|coordinator| coordinator.commands.clone()).collect()
     }
 
     pub(super) fn tell_coordinators(&self, command: impl Fn() -> Command) {

@@ -168,7 +168,11 @@ impl Run {
 
     /// Of subtasks that run and have been sent this.
     fn with_sent(greeting: Option<usize>, restore: Option<(u64, Bytes)>, sent: Vec<(u32, Bytes)>) -> Self {
-        Self::beside(CoordinatorCalls::Inline, Gone::default(), &["a:1"; 2], true, greeting, (restore, Some(sent)))
+        Self::beside_running(greeting, restore, RunsOn { sent, ..RunsOn::default() })
+    }
+
+    fn beside_running(greeting: Option<usize>, restore: Option<(u64, Bytes)>, runs_on: RunsOn) -> Self {
+        Self::beside(CoordinatorCalls::Inline, Gone::default(), &["a:1"; 2], true, greeting, (restore, Some(runs_on)))
     }
 
     fn beside(
@@ -177,7 +181,7 @@ impl Run {
         addresses: &[&str],
         begins_checkpoints: bool,
         greeting: Option<usize>,
-        (restore, sent): (Option<(u64, Bytes)>, Option<Vec<(u32, Bytes)>>),
+        (restore, runs_on): (Option<(u64, Bytes)>, Option<RunsOn>),
     ) -> Self {
         let log = Log::default();
         let subtask = |(number, address): (usize, &&str)| Subtask {
@@ -194,7 +198,7 @@ impl Run {
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls,
             restore,
-            sent,
+            runs_on,
             call_timeout: Duration::from_secs(60),
             ending: Ending::default(),
         };
@@ -243,7 +247,7 @@ impl Run {
     async fn snapshot(&self, checkpoint: u64) -> Bytes {
         let (reply, state) = oneshot::channel();
         self.tell(Command::Snapshot { checkpoint, reply });
-        state.await.unwrap().unwrap()
+        state.await.unwrap().unwrap().state
     }
 
     async fn end(self) -> Vec<String> {
@@ -298,6 +302,51 @@ async fn it_goes_on_with_subtasks_that_run_and_knows_what_they_were_sent() {
     let failure = run.running.await.unwrap().unwrap_err();
     let trace = failure.cause.stack_trace();
     assert!(failure.unreached.is_none() && trace.contains("the subtasks have run on without it"), "{trace}");
+}
+
+/// Failed before: the event that it had handled was handled again where its answer was lost with the JobMaster.
+#[tokio::test(start_paused = true)]
+async fn what_a_subtask_repeats_to_the_next_coordinator_is_handled_once() {
+    let run = Run::new(None, None);
+    run.say(0, 1, "a");
+    run.say(0, 2, "b");
+    run.say(1, 7, "c");
+    run.heard(4).await;
+    let (reply, answer) = oneshot::channel();
+    run.tell(Command::Snapshot { checkpoint: 3, reply });
+    let state = answer.await.unwrap().unwrap();
+    let handled = |subtask: u32, attempt: u8, number: u64| proto::HandledEvents {
+        subtask,
+        attempt_id: vec![attempt; 16].into(),
+        number,
+    };
+    assert_eq!((&state.uid[..], &state.handled[..]), (&[2; 16][..], &[handled(0, 0, 2), handled(1, 1, 7)][..]));
+
+    // The second one has another attempt by then, which counts from the beginning.
+    let handled = vec![state.handled[0].clone(), handled(1, 9, 7)];
+    let (begun, began) = oneshot::channel();
+    let sent = vec![(1, Bytes::from_static(b"x"))];
+    let runs_on = RunsOn { sent, handled, begun: Some(begun), ..RunsOn::default() };
+    let run = Run::beside_running(None, Some((3, state.state)), runs_on);
+    began.await.unwrap();
+    run.say(0, 2, "b");
+    run.say(0, 3, "d");
+    run.say(1, 1, "e");
+    run.heard(5).await;
+    assert_eq!(run.end().await[2..], ["start", "0 says d", "1 says e"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_go_on_has_not_begun_and_finished_subtasks_hear_nothing() {
+    let (begun, began) = oneshot::channel();
+    let run = Run::beside_running(None, None, RunsOn { begun: Some(begun), ..RunsOn::default() });
+    assert!(began.await.is_err() && run.running.await.unwrap().is_err());
+
+    let sent = vec![(0, Bytes::from_static(b"x"))];
+    let run = Run::beside_running(Some(3), None, RunsOn { sent, finished: vec![0], ..RunsOn::default() });
+    // All is sent that is to be.
+    run.snapshot(1).await;
+    assert_eq!(*run.gone.calls.lock(), 0);
 }
 
 /// A TaskManager knows no task that was not deployed: what it is told of that would be lost.
@@ -407,7 +456,7 @@ async fn a_coordinator_is_called_while_its_snapshot_waits_for_the_checkpoint_bef
     run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(0) });
     run.sent(1).await;
     run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(1) });
-    assert_eq!(state.await.unwrap().unwrap(), Bytes::from_static(&[2]));
+    assert_eq!(state.await.unwrap().unwrap().state, Bytes::from_static(&[2]));
     run.sent(2).await;
     // It is taken: what comes now is behind it.
     run.say(1, 2, "c");
@@ -468,7 +517,7 @@ async fn a_coordinator_that_ends_waits_for_no_call() {
     run.tell(Command::Snapshot { checkpoint: 1, reply: state });
     rest().await;
     run.tell(Command::Finished { subtask: 0 });
-    assert_eq!(answer.await.unwrap().unwrap(), Bytes::from_static(&[1]));
+    assert_eq!(answer.await.unwrap().unwrap().state, Bytes::from_static(&[1]));
     let (reply, finished) = oneshot::channel();
     run.tell(Command::Finish { reply });
     finished.await.unwrap();

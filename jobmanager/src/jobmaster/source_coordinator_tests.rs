@@ -82,7 +82,7 @@ fn coordinator(silence: &Silence) -> (OperatorCoordinatorHolder, MakeCoordinator
         executors: TaskExecutors::new(Arc::new(silence.clone())),
         calls: CoordinatorCalls::Inline,
         restore: None,
-        sent: None,
+        runs_on: None,
         call_timeout: CALL_TIMEOUT,
         ending: Ending::default(),
     };
