@@ -130,12 +130,9 @@ impl JobMaster {
 
     /// A user wants the job to end, or its client is gone.
     pub(super) fn cancel_job(&mut self) {
-        if self.taking_over.as_ref().is_some_and(|taking_over| taking_over.has_found_checkpoints()) {
-            // Its tasks run, and are cancelled when it is known where.
-            self.note_decision(JobDecision::Cancel, None);
-        } else {
-            self.taking_over = None;
-            self.scheduler.cancel(&mut self.env);
+        match self.taking_over {
+            Some(_) => self.cancel_while_taking_over(),
+            None => self.scheduler.cancel(&mut self.env),
         }
     }
 
@@ -203,7 +200,7 @@ impl JobMaster {
         }
     }
 
-    fn note_decision(&mut self, decision: JobDecision, failure: Option<FailureInfo>) {
+    pub(super) fn note_decision(&mut self, decision: JobDecision, failure: Option<FailureInfo>) {
         if !self.recorder.outlives() || self.recorder.record().decision() == decision {
             return;
         }

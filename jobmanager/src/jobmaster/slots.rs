@@ -56,10 +56,13 @@ impl JobMaster {
         request: proto::OfferSlotsRequest,
     ) -> Result<proto::OfferSlotsResponse, Status> {
         // Tasks that another JobMaster has deployed are not taken over any more, so that their slots are of no use before they have
-        // ended.
+        // ended. A slot that the job has is offered again where the answer was lost.
         let busy: HashSet<&[u8]> = request.tasks.iter().map(|task| &task.allocation_id[..]).collect();
         let offered = offered_slots(&request)?;
-        let free = offered.iter().filter(|slot| !busy.contains(&slot.allocation.0[..])).cloned().collect();
+        let is_of_use = |slot: &&JobSlot| {
+            !busy.contains(&slot.allocation.0[..]) || self.scheduler.slots().contains(slot.allocation)
+        };
+        let free = offered.iter().filter(is_of_use).cloned().collect();
         let accepted = self.scheduler.offer_slots(free);
         let taken: HashSet<AllocationId> = accepted.iter().copied().collect();
         let (taken, others): (Vec<_>, Vec<_>) = offered.into_iter().partition(|slot| taken.contains(&slot.allocation));

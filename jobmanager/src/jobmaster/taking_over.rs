@@ -58,6 +58,8 @@ pub(super) struct TakingOver {
     stopped_with: Option<Arc<CompletedCheckpoint>>,
     /// No report is waited for any more.
     is_over: bool,
+    /// All have had their time.
+    is_late: bool,
     /// Slots that are offered.
     slots: BTreeMap<AllocationId, JobSlot>,
     reports: BTreeMap<AttemptId, Reported>,
@@ -79,11 +81,6 @@ pub(super) struct Adopted {
 }
 
 impl TakingOver {
-    /// Whether nothing but reports is waited for.
-    pub(super) fn has_found_checkpoints(&self) -> bool {
-        self.has_found_checkpoints
-    }
-
     /// A coordinator has failed before the job is taken over.
     pub(super) fn holder_failed(&mut self, id: Id, failure: HolderFailure) {
         self.failed_holders.push((id, failure));
@@ -122,7 +119,9 @@ impl JobMaster {
     /// The checkpoints of the record are found.
     pub(super) fn checkpoints_found(&mut self, left: LeftCheckpoints) {
         let Some(taking_over) = &mut self.taking_over else { return };
-        taking_over.has_found_checkpoints = true;
+        if std::mem::replace(&mut taking_over.has_found_checkpoints, true) {
+            return;
+        }
         taking_over.stopped_with = left.stopped_with.map(Arc::new);
         self.go_on_with_claim(&left.retained);
         let record = self.recorder.record();
@@ -186,16 +185,25 @@ impl JobMaster {
 
     fn hear_offer(&mut self, request: &proto::OfferSlotsRequest) -> Result<proto::OfferSlotsResponse, Status> {
         let offered = offered_slots(request)?;
-        let collects = self.context.adopts_tasks
-            && self.taking_over.as_ref().is_some_and(|taking_over| taking_over.decided.is_none());
-        let is_wanted = |slot: &JobSlot| collects && !self.scheduler.slots().void(slot);
+        let Some(taking_over) = self.taking_over.as_deref().filter(|_| self.context.adopts_tasks) else {
+            offered.iter().for_each(|slot| self.tell_given_up(&slot.location.resource_id, slot.allocation));
+            return Ok(proto::OfferSlotsResponse::default());
+        };
+        let collects = taking_over.decided.is_none();
+        let is_wanted = |slot: &JobSlot| match collects {
+            true => !self.scheduler.slots().void(slot),
+            // The answer was lost.
+            false => taking_over.slots.contains_key(&slot.allocation),
+        };
         let (accepted, refused): (Vec<_>, Vec<_>) = offered.into_iter().partition(is_wanted);
         for slot in refused {
             self.tell_given_up(&slot.location.resource_id, slot.allocation);
         }
         let answer = accepted.iter().map(|slot| slot.allocation.to_bytes()).collect();
-        accepted.into_iter().for_each(|slot| self.note_offer(slot, &request.tasks));
-        self.decide_if_complete();
+        if collects {
+            accepted.into_iter().for_each(|slot| self.note_offer(slot, &request.tasks));
+            self.decide_if_complete();
+        }
         Ok(proto::OfferSlotsResponse { accepted: answer })
     }
 
@@ -223,9 +231,26 @@ impl JobMaster {
     /// Reports have had their time.
     pub(super) fn reports_due(&mut self) {
         if let Some(taking_over) = &mut self.taking_over {
-            taking_over.is_over = true;
+            (taking_over.is_over, taking_over.is_late) = (true, true);
         }
+        self.end_without_checkpoints();
         self.decide_if_complete();
+    }
+
+    /// A job that was cancelled waits for its checkpoints no longer than for reports.
+    fn end_without_checkpoints(&mut self) {
+        let is_late = |taking_over: &TakingOver| taking_over.is_late && !taking_over.has_found_checkpoints;
+        let waits = self.taking_over.as_deref().is_some_and(is_late);
+        if waits && self.recorder.record().decision() == JobDecision::Cancel {
+            tracing::warn!(job_id = %self.job_id(), "the checkpoints of a job that is cancelled are not found: they stay");
+            self.checkpoints_found(LeftCheckpoints { retained: Vec::new(), stopped_with: None });
+        }
+    }
+
+    /// A user wants the job to end: its tasks, which may run, are cancelled when it is known where.
+    pub(super) fn cancel_while_taking_over(&mut self) {
+        self.note_decision(JobDecision::Cancel, None);
+        self.end_without_checkpoints();
     }
 
     /// The checkpoint that the job goes on from: the savepoint that it stops with, if that is complete.
