@@ -59,6 +59,8 @@ impl JobMaster {
         if may_begin {
             let random = self.random();
             self.checkpoints.resume(now, random);
+            // Tasks that were taken over may wait at their end for a checkpoint.
+            self.checkpoints.tick(self.scheduler.graph(), now);
         } else if self.status() != super::status::JobStatus::Running {
             self.checkpoints.suspend(Reason::CoordinatorSuspend, now);
         }
