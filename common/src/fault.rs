@@ -31,6 +31,10 @@
 //! | `restore.before-open` | a task has been deployed with state and has not opened its operators |
 //! | `restore.between-parts` | a part of a table of a former encoding was written anew, and the next one is not |
 //! | `restore.part` | limit: how many entries such a part has |
+//! | `checkpoint.before-discard` | checkpoints that others have replaced, or that failed, are about to be deleted |
+//! | `coordinator.before-send` | a coordinator's event is about to be sent to a subtask |
+//! | `coordinator.after-send` | the subtask has answered, or the call failed, and the coordinator does not know |
+//! | `deployment.between-calls` | a TaskManager has taken the tasks of one call, and others may be to come |
 //! | `restart.before-number` | a restart is decided, the number of its execution is not in the job's record, no task is cancelled |
 //! | `restart.after-number` | it is in the record, and no task is cancelled |
 //! | `cancel.before-record` | a cancellation was asked for, and is not in the job's record |

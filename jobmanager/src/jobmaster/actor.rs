@@ -85,68 +85,26 @@ pub(crate) struct JobMasterContext {
 
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
-    /// The job's record is durable up to this revision, or will not be.
-    Recorded {
-        revision: u64,
-        result: Result<Version, RecordError>,
-    },
+    Recorded { revision: u64, result: Result<Version, RecordError> },
     Initialized(Result<Box<Initialized>, FailureInfo>),
     CheckpointsFound(Box<LeftCheckpoints>),
     ReportsDue,
-    CoordinatorsBegun {
-        failed: BTreeSet<usize>,
-    },
-    Adopted {
-        location: Arc<TaskManagerLocation>,
-        registration: u64,
-        result: Result<Adopted, String>,
-    },
+    CoordinatorsBegun { failed: BTreeSet<usize> },
+    Adopted { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Adopted, String> },
     Claimed(Result<Box<Initialized>, FailureInfo>),
-    Deployed {
-        execution: u32,
-        location: Arc<TaskManagerLocation>,
-        result: Result<u64, NotDeployed>,
-    },
-    Cancelled {
-        location: Arc<TaskManagerLocation>,
-        registration: u64,
-        result: Result<Cancelled, String>,
-    },
-    SlotTimeout {
-        request: u64,
-    },
-    RestartDue {
-        restart: u64,
-    },
+    Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<u64, NotDeployed> },
+    Cancelled { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Cancelled, String> },
+    SlotTimeout { request: u64 },
+    RestartDue { restart: u64 },
     ClientCheck,
-    TargetTried {
-        ticket: u64,
-        result: Result<Request, CheckpointFailure>,
-    },
-    Prepared {
-        id: u64,
-        result: Result<Vec<proto::CoordinatorState>, CheckpointFailure>,
-    },
-    Triggered {
-        id: u64,
-        result: Result<(), CheckpointFailure>,
-    },
-    Finalized {
-        metadata: Arc<proto::CheckpointMetadata>,
-        result: Result<String, CheckpointFailure>,
-    },
-    Notified {
-        checkpoint: u64,
-        location: Arc<TaskManagerLocation>,
-        registration: u64,
-        result: Result<(), String>,
-    },
+    TargetTried { ticket: u64, result: Result<Request, CheckpointFailure> },
+    Prepared { id: u64, result: Result<Vec<proto::CoordinatorState>, CheckpointFailure> },
+    Triggered { id: u64, result: Result<(), CheckpointFailure> },
+    Finalized { metadata: Arc<proto::CheckpointMetadata>, result: Result<String, CheckpointFailure> },
+    Notified { checkpoint: u64, location: Arc<TaskManagerLocation>, registration: u64, result: Result<(), String> },
     Discarded(Cleaned),
     Swept(Cleaned),
-    CoordinatorsFinished {
-        restart: u64,
-        none_failed: bool,
-    },
+    CoordinatorsFinished { restart: u64, none_failed: bool },
 }
 
 pub(super) struct RealEnvironment {

@@ -87,6 +87,7 @@ impl JobMaster {
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
                 self.spawn(async move {
+                    fault::point("checkpoint.before-discard");
                     let deleting = discard(&storage, &garbage, &referenced);
                     let done = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await;
                     let cleaned = done.unwrap_or_else(|_| {

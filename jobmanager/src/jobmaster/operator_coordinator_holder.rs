@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use wiesel_common::ending;
+use wiesel_common::{ending, fault};
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::rpc::is_answer;
 use wiesel_operators::coordinator::{
@@ -707,7 +707,10 @@ async fn send(
         let turn = turns.acquire().await;
         let mut request = tonic::Request::new(message.clone());
         request.set_timeout(timeout);
-        match client.send_operator_event(request).await {
+        fault::point("coordinator.before-send");
+        let answer = client.send_operator_event(request).await;
+        fault::point("coordinator.after-send");
+        match answer {
             // The task is over, or its slot is: their own reports tell the JobMaster how.
             Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => return Ok(()),
             // It is held back, maybe for long.

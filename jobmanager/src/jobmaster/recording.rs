@@ -162,7 +162,7 @@ impl JobMaster {
         if known.eq(self.checkpoints.retained().map(|retained| retained.id)) {
             return;
         }
-        let checkpoints = self.checkpoints.retained().map(|retained| recorded(retained)).collect();
+        let checkpoints: Vec<_> = self.checkpoints.retained().map(|retained| recorded(retained)).collect();
         let mut foreign: Vec<String> = self.checkpoints.foreign_files().iter().cloned().collect();
         foreign.sort_unstable();
         let points = [None, Some("checkpoint.before-pointer-answer")];

@@ -78,7 +78,7 @@ impl JobMaster {
     pub(super) fn tell_accepted(&self, slots: &[JobSlot]) {
         let mut offers: BTreeMap<(&str, ReportNumber), Vec<AllocationId>> = BTreeMap::new();
         for slot in slots {
-            offers.entry((&slot.location.resource_id, slot.since)).or_default().push(slot.allocation);
+            offers.entry((slot.location.resource_id.as_str(), slot.since)).or_default().push(slot.allocation);
         }
         for ((resource_id, since), allocations) in offers {
             let (job, resource_id) = (self.job_id(), resource_id.to_owned());
