@@ -120,6 +120,7 @@ impl Components {
             executors.clone(),
         );
         let collectors = CollectCoordinators::default();
+        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let context = JobMasterContext {
             configuration: Arc::clone(&configuration),
             address: advertised,
@@ -133,12 +134,12 @@ impl Components {
             executors,
             resource_manager: resource_manager_handle.clone(),
             collectors: collectors.clone(),
+            operations: operations.clone(),
             enumerators: environment.enumerators,
             coordinators: environment.coordinators,
             coordinator_calls: environment.coordinator_calls,
         };
         let address = context.address.clone();
-        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let (dispatcher, dispatcher_handle, masters) =
             Dispatcher::new(context, store, environment.records, environment.recorded_jobs);
 

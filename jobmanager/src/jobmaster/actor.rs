@@ -50,6 +50,7 @@ use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{Attempts, TaskExecutors};
 use crate::ha::{RecordError, Version};
+use crate::operations::Operations;
 use crate::options::JobOptions;
 use crate::resourcemanager::{self, ResourceManagerHandle};
 
@@ -78,6 +79,7 @@ pub(crate) struct JobMasterContext {
     pub(crate) executors: TaskExecutors,
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
+    pub(crate) operations: Operations,
     pub(crate) enumerators: EnumeratorFactory,
     pub(crate) coordinators: CoordinatorFactory,
     pub(crate) coordinator_calls: CoordinatorCalls,

@@ -20,9 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use wiesel_common::{ending, fault};
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::rpc::is_answer;
+use wiesel_common::{ending, fault};
 use wiesel_operators::coordinator::{
     CoordinatorContext, EventSender, Events, MAX_EVENT_TO_SUBTASK, MakeCoordinator, OperatorCoordinator,
 };

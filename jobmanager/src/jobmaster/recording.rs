@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use tokio::sync::oneshot;
 use wiesel_common::config::options::checkpointing;
@@ -158,6 +159,7 @@ impl JobMaster {
         if !self.recorder.outlives() || self.terminated || !started {
             return;
         }
+        self.note_savepoints();
         let known = self.recorder.record().checkpoints.iter().map(|known| known.checkpoint_id);
         if known.eq(self.checkpoints.retained().map(|retained| retained.id)) {
             return;
@@ -167,6 +169,22 @@ impl JobMaster {
         foreign.sort_unstable();
         let points = [None, Some("checkpoint.before-pointer-answer")];
         self.recorder.change(points, |record| (record.checkpoints, record.foreign_files) = (checkpoints, foreign));
+    }
+
+    /// Puts savepoints under way into the record, before a task writes anything for them: nobody else would know where to look for what
+    /// is left of them.
+    fn note_savepoints(&mut self) {
+        let known = self.recorder.record().savepoints.iter().map(|known| known.checkpoint_id);
+        if known.eq(self.checkpoints.savepoints().map(|(id, _, _)| id)) {
+            return;
+        }
+        let under_way = self.checkpoints.savepoints().map(|(checkpoint_id, target, ticket)| {
+            let trigger = ticket.and_then(|ticket| self.trigger_of(ticket));
+            let trigger = trigger.map_or_else(Bytes::new, |trigger| Bytes::copy_from_slice(&trigger));
+            proto::RecordedSavepoint { checkpoint_id, target: target.to_owned(), trigger }
+        });
+        let savepoints: Vec<_> = under_way.collect();
+        self.recorder.change([None; 2], |record| record.savepoints = savepoints);
     }
 
     /// A savepoint that the job stops with is complete: there is no way back once a task hears of it.
@@ -292,7 +310,7 @@ fn recorded(checkpoint: &CompletedCheckpoint) -> proto::RecordedCheckpoint {
         owner: owner.into(),
         spared,
         claimed: checkpoint.claimed.clone(),
-        metadata: if is_inline { metadata::encode(&checkpoint.metadata, IN_MEMORY) } else { bytes::Bytes::new() },
+        metadata: if is_inline { metadata::encode(&checkpoint.metadata, IN_MEMORY) } else { Bytes::new() },
     }
 }
 

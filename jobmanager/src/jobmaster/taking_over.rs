@@ -107,6 +107,7 @@ impl JobMaster {
 
     /// Goes on with a job that has begun under another JobMaster.
     pub(super) fn begin_taking_over(&mut self) {
+        self.answer_callers_of_another(&self.recorder.record().savepoints);
         // Without adoption nothing is waited for, and slots with tasks are refused.
         let is_over = !self.context.adopts_tasks;
         self.taking_over = Some(Box::new(TakingOver { is_over, ..TakingOver::default() }));
@@ -130,6 +131,12 @@ impl JobMaster {
         let now = self.now();
         self.checkpoints.go_on_from(left.retained, foreign, now);
         self.checkpoints.number_from(first);
+        let stopped_with = self.recorder.record().stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
+        for savepoint in &self.recorder.record().savepoints {
+            if Some(savepoint.checkpoint_id) != stopped_with {
+                self.checkpoints.savepoint_failed(savepoint.checkpoint_id, &savepoint.target, now);
+            }
+        }
         match ended {
             Some((status, failure, unrecoverable)) => {
                 self.taking_over = None;

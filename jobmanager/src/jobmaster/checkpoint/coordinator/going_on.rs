@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use wiesel_proto as proto;
 use wiesel_state::storage::all_files;
 
 use super::{Action, CheckpointCoordinator, ExecutionGraph};
@@ -80,6 +81,21 @@ impl CheckpointCoordinator {
         self.cleaning.disturbed(now);
     }
 
+    /// Savepoints that are under way: the number and the folder of each, and the caller to answer.
+    pub fn savepoints(&self) -> impl Iterator<Item = (u64, &str, Option<u64>)> {
+        self.pending.iter().filter_map(|(id, pending)| {
+            let savepoint = pending.request.savepoint()?;
+            Some((*id, savepoint.target.as_str(), pending.request.ticket()))
+        })
+    }
+
+    /// A savepoint was under way, with this number and folder, when another JobMaster led: what was written for it goes.
+    pub fn savepoint_failed(&mut self, checkpoint_id: u64, target: &str, now: i64) {
+        let kind = proto::SnapshotKind::Savepoint.into();
+        let target = target.to_owned();
+        self.cleaning.failed(&proto::CheckpointBarrier { checkpoint_id, kind, target, ..Default::default() }, now);
+    }
+
     /// Files that checkpoints of the job may name and that are never to be deleted with them.
     pub fn foreign_files(&self) -> &HashSet<String> {
         self.store.foreign()
@@ -89,7 +105,6 @@ impl CheckpointCoordinator {
 #[cfg(test)]
 mod tests {
     use wiesel_common::id::JobId;
-    use wiesel_proto as proto;
 
     use super::*;
     use crate::jobmaster::checkpoint::coordinator::tests::{execution_graph, options};
@@ -123,6 +138,15 @@ mod tests {
         assert!(coordinator.take_actions(10_000).is_empty());
         coordinator.numbers_used_up(2_001, &graph, 10_001);
         assert_eq!(begun(&coordinator.take_actions(10_001)), [1_001]);
+    }
+
+    #[test]
+    fn what_a_savepoint_of_another_job_master_has_left_is_looked_for() {
+        let mut next = coordinator();
+        next.savepoint_failed(9, "file:/x", 0);
+        let actions = next.take_actions(10_000);
+        let [Action::Sweep(known)] = &actions[..] else { panic!("{actions:?}") };
+        assert_eq!(known.failed_savepoints, [(9, "file:/x".to_owned())]);
     }
 
     #[test]
