@@ -1,6 +1,6 @@
 //! Who submits jobs, looks after them, and goes on from their checkpoints and savepoints when they are gone. It uses the REST
 //! API but for submitting and looking.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use wiesel_common::id::JobId;
 use wiesel_jobmanager::components::Components;
+use wiesel_jobmanager::failure::STOP_WITH_SAVEPOINT_STOPPING;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
 use crate::external::External;
@@ -85,6 +86,10 @@ struct Progress {
     savepoint: Option<String>,
     /// Whether the job was to stop with a savepoint, which nobody says anything of any more.
     may_have_stopped: bool,
+    /// The last job has ended with a savepoint whose place nobody has said.
+    ended_with_savepoint: bool,
+    /// Savepoints that jobs have started from.
+    started_from: BTreeSet<String>,
     finished: bool,
     /// When the next job is submitted.
     submit_at: u64,
@@ -129,6 +134,8 @@ impl Client {
             operation: None,
             savepoint: None,
             may_have_stopped: false,
+            ended_with_savepoint: false,
+            started_from: BTreeSet::new(),
             finished: false,
             submit_at: random.random_range(100..40_000),
         });
@@ -241,6 +248,7 @@ impl Client {
             if self.recovers && self.abandoned.contains(&id) {
                 // It ended under the JobManager before, and nobody asked.
                 known.finished = is_done(&known.workload, external, tickets);
+                known.ended_with_savepoint = known.may_have_stopped;
                 return known.again(now + self.random.random_range(100..5_000));
             }
             self.violation = Some(format!("the job {id} is not known any more"));
@@ -277,11 +285,15 @@ impl Client {
         match info.status {
             JobStatus::Finished if known.may_have_stopped => {
                 known.finished = is_done(&known.workload, external, tickets);
+                known.ended_with_savepoint = true;
                 known.again(now + self.random.random_range(100..5_000));
             }
             JobStatus::Finished if known.operation.is_none() => known.finished = true,
             status if status.is_terminal() && known.operation.is_none() => {
                 tracing::info!(%id, %status, failure = ?info.failure, "a job ended before its work was done");
+                let failure = info.failure.as_ref();
+                known.ended_with_savepoint =
+                    failure.is_some_and(|failure| failure.class == STOP_WITH_SAVEPOINT_STOPPING);
                 let failed_for_nothing = self.none_fails && status == JobStatus::Failed;
                 if failed_for_nothing || info.failure.as_ref().is_some_and(|failure| failure.fatal) {
                     self.violation = Some(format!("the job {id} failed for good: {:?}", info.failure));
@@ -295,7 +307,12 @@ impl Client {
     fn submit(&mut self, at: usize, manager: &JobManager<'_>, store: &Store) {
         let known = &mut self.progress[at];
         let mut configuration = BTreeMap::new();
-        if let Some(pointer) = known.savepoint.take().or_else(|| latest(&known.jobs, store)) {
+        // One that a JobManager had not completed when it died looks complete until the next one deletes it.
+        let all = std::mem::take(&mut known.ended_with_savepoint) || !self.recovers;
+        let counts = |folder: &str| all || folder.contains("/checkpoints/") || known.started_from.contains(folder);
+        let pointer = known.savepoint.take().or_else(|| latest(&known.jobs, store, counts));
+        if let Some(pointer) = pointer {
+            known.started_from.insert(pointer.clone());
             configuration.insert("execution.state-recovery.path".to_owned(), pointer);
             let mode = if self.random.random() { "CLAIM" } else { "NO_CLAIM" };
             configuration.insert("execution.state-recovery.claim-mode".to_owned(), mode.to_owned());
@@ -364,13 +381,14 @@ fn dispose(manager: &JobManager<'_>, savepoint: &str) -> Result<(), String> {
     manager.call("POST", "/savepoint-disposal", &json!({ "savepoint-path": savepoint })).map(|_| ())
 }
 
-/// The latest checkpoint or savepoint of the last job that has one.
-fn latest(jobs: &[JobId], store: &Store) -> Option<String> {
+/// The latest checkpoint or savepoint that counts of the last job that has one.
+fn latest(jobs: &[JobId], store: &Store, counts: impl Fn(&str) -> bool) -> Option<String> {
     let complete = store.complete();
+    let complete = complete.iter().map(|(file, metadata)| (file.trim_end_matches("/_metadata"), metadata));
+    let complete: Vec<_> = complete.filter(|(folder, _)| counts(folder)).collect();
     jobs.iter().rev().find_map(|job| {
         let id = job.to_bytes();
         let of_job = complete.iter().filter(|(_, metadata)| metadata.job_id == id);
-        let latest = of_job.max_by_key(|(_, metadata)| metadata.checkpoint_id);
-        latest.map(|(file, _)| file.trim_end_matches("/_metadata").to_owned())
+        of_job.max_by_key(|(_, metadata)| metadata.checkpoint_id).map(|(folder, _)| (*folder).to_owned())
     })
 }
