@@ -14,13 +14,18 @@ use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Canceled, Finished, Running};
 
-/// The JobManager that leads in this epoch.
-async fn lead(store: &MemoryRecords, epoch: u64) -> Cluster {
+/// Reports come before this is over.
+const LONG: &str = "300 s";
+/// Nothing but what a test has said before comes before this is over.
+const SHORT: &str = "5 s";
+
+/// The JobManager that leads in this epoch. `patience`: how long it waits for reports.
+async fn lead(store: &MemoryRecords, epoch: u64, patience: &str) -> Cluster {
     let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
     let recorded_jobs = records.jobs().await.unwrap();
     let environment =
         Environment { epoch, recorded_jobs, records: Some(records), adopts_tasks: true, ..Environment::real(None) };
-    Cluster::start_in(&[("heartbeat.timeout", "2 s")], environment).await
+    Cluster::start_in(&[("heartbeat.timeout", patience)], environment).await
 }
 
 /// A TaskManager that has the slot of a deployment, registered at the next JobManager.
@@ -69,7 +74,7 @@ fn attempts(job: &wiesel_jobmanager::jobmaster::JobInfo) -> Vec<(AttemptId, u32)
 #[tokio::test]
 async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
     let store = MemoryRecords::default();
-    let first = lead(&store, 1).await;
+    let first = lead(&store, 1, LONG).await;
     let mut before = TaskManager::start(&first, "a", 1).await;
     let id = first.submit(shuffle(1, 1)).await;
     let deployed = before.next_submit().await;
@@ -77,7 +82,7 @@ async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
     let ran = attempts(&first.await_status(id, JobStatus::Running).await);
     drop(first);
 
-    let second = lead(&store, 2).await;
+    let second = lead(&store, 2, LONG).await;
     assert_eq!(second.job(id).await.status, JobStatus::Initializing);
     let mut after = again(&second, &deployed).await;
     assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1);
@@ -100,7 +105,7 @@ async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
 #[tokio::test]
 async fn what_is_not_whole_when_reports_have_had_their_time_is_ended_and_begins_again() {
     let store = MemoryRecords::default();
-    let first = lead(&store, 1).await;
+    let first = lead(&store, 1, LONG).await;
     let mut before = TaskManager::start(&first, "a", 1).await;
     let id = first.submit(shuffle(1, 1)).await;
     let deployed = before.next_submit().await;
@@ -108,7 +113,7 @@ async fn what_is_not_whole_when_reports_have_had_their_time_is_ended_and_begins_
     first.await_status(id, JobStatus::Running).await;
     drop(first);
 
-    let second = lead(&store, 2).await;
+    let second = lead(&store, 2, SHORT).await;
     let mut after = again(&second, &deployed).await;
     assert_eq!(offer(&mut after, &deployed, &[0]).await, 1);
     let cancelled = before.next_cancel().await;
@@ -124,7 +129,7 @@ async fn what_is_not_whole_when_reports_have_had_their_time_is_ended_and_begins_
 #[tokio::test]
 async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
     let store = MemoryRecords::default();
-    let first = lead(&store, 1).await;
+    let first = lead(&store, 1, LONG).await;
     let mut before = TaskManager::start(&first, "a", 1).await;
     let id = first.submit(shuffle(1, 1)).await;
     let deployed = before.next_submit().await;
@@ -132,7 +137,7 @@ async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
     first.await_status(id, JobStatus::Running).await;
     drop(first);
 
-    let second = lead(&store, 2).await;
+    let second = lead(&store, 2, LONG).await;
     let mut after = again(&second, &deployed).await;
     let (status, _) = second.patch(&format!("/jobs/{id}")).await;
     assert_eq!(status, 202);
@@ -148,10 +153,10 @@ async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
 #[tokio::test]
 async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager() {
     let store = MemoryRecords::default();
-    let first = lead(&store, 1).await;
+    let first = lead(&store, 1, LONG).await;
     let id: JobId = first.submit(shuffle(1, 1)).await;
     drop(first);
-    let second = lead(&store, 2).await;
+    let second = lead(&store, 2, SHORT).await;
     let mut task_manager = TaskManager::start(&second, "a", 1).await;
     let deployed = task_manager.next_submit().await;
     task_manager.report_all(&deployed, Finished).await;
