@@ -169,7 +169,9 @@ impl Write {
     pub(super) async fn run(self) -> Result<Version, RecordError> {
         self.before.into_iter().for_each(fault::point);
         let written = self.records.write(self.job, self.run, self.expected, self.bytes).await;
-        self.after.into_iter().for_each(fault::point);
+        if written.is_ok() {
+            self.after.into_iter().for_each(fault::point);
+        }
         written
     }
 }
