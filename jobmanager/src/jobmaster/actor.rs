@@ -646,7 +646,9 @@ impl JobMaster {
         };
         let execution = self.scheduler.graph().execution;
         self.begin_collectors(regions, execution);
-        self.start_coordinators(regions, |uid| Self::coordinator_state(restore.as_ref(), uid), |_, _| None);
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        let of_coordinator = |uid| Self::coordinator_state(restore.as_ref(), uid);
+        self.start_coordinators(regions, from, of_coordinator, |_, _| None);
         let state = |vertex: usize, subtask: usize| {
             let (checkpoint_id, assignment) = restore.as_ref()?;
             let state = assignment.tasks[vertex][subtask].clone();

@@ -41,10 +41,11 @@ pub(super) struct Coordinator {
 }
 
 impl JobMaster {
-    /// `running`: of an operator of a vertex the subtasks that run already; none: they are deployed.
+    /// `from`: the checkpoint that the subtasks go on from; 0: none. `running`: of an operator of a vertex the subtasks that run already; none: they are deployed.
     pub(super) fn start_coordinators(
         &mut self,
         regions: &BTreeSet<usize>,
+        from: u64,
         restore: impl Fn(OperatorId) -> Option<(u64, Bytes)>,
         mut running: impl FnMut(usize, OperatorId) -> Option<(Vec<Subtask>, RunsOn)>,
     ) {
@@ -77,6 +78,7 @@ impl JobMaster {
                     begins_checkpoints,
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
+                    from,
                     restore: restore(uid),
                     runs_on,
                     call_timeout: self.context.single_call_timeout,

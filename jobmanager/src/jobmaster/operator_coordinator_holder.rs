@@ -165,6 +165,9 @@ pub struct OperatorCoordinatorHolder {
     pub executors: TaskExecutors,
     /// Where the coordinator is called.
     pub calls: CoordinatorCalls,
+    /// The checkpoint that the subtasks go on from; 0: none. What is sent to them is sent after it, also by a coordinator that has no
+    /// state in it.
+    pub from: u64,
     /// The checkpoint and the state that the coordinator goes on from.
     pub restore: Option<(u64, Bytes)>,
     /// The subtasks run. None: they are deployed.
@@ -412,7 +415,6 @@ impl OperatorCoordinatorHolder {
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<(), HolderFailure> {
         let restore = self.restore.clone();
-        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
         let runs_on = self.runs_on.take();
         let mut sending = Sending::default();
         let mut handled = BTreeMap::new();
@@ -441,7 +443,7 @@ impl OperatorCoordinatorHolder {
         }
         let mut serving = Serving {
             coordinator,
-            checkpoint: from,
+            checkpoint: self.from,
             timer: None,
             held: BTreeSet::new(),
             waiting: VecDeque::new(),

@@ -197,6 +197,7 @@ impl Run {
             begins_checkpoints,
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls,
+            from: restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint),
             restore,
             runs_on,
             call_timeout: Duration::from_secs(60),

@@ -309,6 +309,7 @@ impl JobMaster {
         let mut begun = Vec::new();
         self.start_coordinators(
             &regions,
+            id,
             |uid| Some((id, states(uid)?.state.clone())),
             |vertex, uid| {
                 let (reply, begins) = oneshot::channel();
