@@ -1,4 +1,5 @@
 use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::codegen::{StdError, http};
@@ -20,12 +21,14 @@ struct Gone {
     silent: Option<&'static str>,
     /// Tasks at this address never have room.
     crowded: Option<&'static str>,
+    /// Of each event that came, the checkpoint after which it was sent.
+    after: Arc<Mutex<Vec<u64>>>,
     /// Where it was connected to.
     address: String,
 }
 
 impl Transport for Gone {
-    fn call(&self, _: http::Request<Body>) -> Answer {
+    fn call(&self, request: http::Request<Body>) -> Answer {
         *self.calls.lock() += 1;
         if *self.killed.lock() {
             let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
@@ -49,7 +52,14 @@ impl Transport for Gone {
             Status::not_found("no such task runs here")
         };
         let answer = StdError::from(status);
-        Box::pin(std::future::ready(Err::<http::Response<Body>, _>(answer)))
+        let (after, body) = (Arc::clone(&self.after), axum::body::Body::new(request.into_body()));
+        Box::pin(async move {
+            let frame = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            // Behind whether it is compressed, and its length.
+            let event = proto::OperatorEventToTask::decode(frame.slice(5..)).unwrap();
+            after.lock().push(event.after_checkpoint_id);
+            Err::<http::Response<Body>, _>(answer)
+        })
     }
 }
 
@@ -163,7 +173,8 @@ impl Run {
         greeting: Option<usize>,
         restore: Option<(u64, Bytes)>,
     ) -> Self {
-        Self::beside(calls, gone, addresses, begins_checkpoints, greeting, (restore, None))
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        Self::beside(calls, gone, addresses, begins_checkpoints, greeting, (from, restore, None))
     }
 
     /// Of subtasks that run and have been sent this.
@@ -172,7 +183,9 @@ impl Run {
     }
 
     fn beside_running(greeting: Option<usize>, restore: Option<(u64, Bytes)>, runs_on: RunsOn) -> Self {
-        Self::beside(CoordinatorCalls::Inline, Gone::default(), &["a:1"; 2], true, greeting, (restore, Some(runs_on)))
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        let (calls, restore) = (CoordinatorCalls::Inline, (from, restore, Some(runs_on)));
+        Self::beside(calls, Gone::default(), &["a:1"; 2], true, greeting, restore)
     }
 
     fn beside(
@@ -181,7 +194,7 @@ impl Run {
         addresses: &[&str],
         begins_checkpoints: bool,
         greeting: Option<usize>,
-        (restore, runs_on): (Option<(u64, Bytes)>, Option<RunsOn>),
+        (from, restore, runs_on): (u64, Option<(u64, Bytes)>, Option<RunsOn>),
     ) -> Self {
         let log = Log::default();
         let subtask = |(number, address): (usize, &&str)| Subtask {
@@ -197,7 +210,7 @@ impl Run {
             begins_checkpoints,
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls,
-            from: restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint),
+            from,
             restore,
             runs_on,
             call_timeout: Duration::from_secs(60),
@@ -303,6 +316,21 @@ async fn it_goes_on_with_subtasks_that_run_and_knows_what_they_were_sent() {
     let failure = run.running.await.unwrap().unwrap_err();
     let trace = failure.cause.stack_trace();
     assert!(failure.unreached.is_none() && trace.contains("the subtasks have run on without it"), "{trace}");
+}
+
+/// Failed before: it counted as sent before that checkpoint, and the next JobMaster did not hear of it.
+#[tokio::test(start_paused = true)]
+async fn what_a_coordinator_without_state_sends_is_sent_after_the_checkpoint_of_its_subtasks() {
+    let gone = Gone::default();
+    let run = Run::beside(CoordinatorCalls::Inline, gone.clone(), &["a:1"; 2], true, Some(3), (7, None, None));
+    run.tell(Command::Running { subtask: 0 });
+    // All is sent before it.
+    run.snapshot(8).await;
+    run.tell(Command::Release { checkpoint: 8 });
+    run.say(0, 1, "a");
+    run.sent(2).await;
+    run.snapshot(9).await;
+    assert_eq!(*gone.after.lock(), [7, 8]);
 }
 
 /// Failed before: the event that it had handled was handled again where its answer was lost with the JobMaster.
