@@ -79,7 +79,8 @@ async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
     let id = first.submit(shuffle(1, 1)).await;
     let deployed = before.next_submit().await;
     before.run(&deployed).await;
-    let ran = attempts(&first.await_status(id, JobStatus::Running).await);
+    let job = first.await_status(id, JobStatus::Running).await;
+    let ran = attempts(&job);
     drop(first);
 
     let second = lead(&store, 2, LONG).await;
