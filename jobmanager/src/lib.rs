@@ -5,6 +5,7 @@
 //! - [`resourcemanager`]: TaskManagers, their slots, and which job gets which.
 //! - [`jobmaster`]: one for each job: scheduler, execution graph, checkpoint coordinator, coordinators of sources and of
 //!   collected results.
+//! - [`ha`]: the records that outlive a JobManager.
 //!
 //! Each of them is an actor: one tokio task owns its state and handles one message at a time; RPC and REST handlers only
 //! forward. What they decide is decided by pure functions ([`resourcemanager::slot_manager`], [`jobmaster::scheduler`]).
@@ -17,6 +18,7 @@ pub mod components;
 pub mod dispatcher;
 pub mod failure;
 mod gateway;
+pub mod ha;
 pub mod jobmaster;
 mod operations;
 pub mod options;

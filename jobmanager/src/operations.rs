@@ -147,6 +147,11 @@ impl Operations {
 }
 
 impl Promise {
+    /// The id under which the caller knows the operation.
+    pub(crate) fn trigger(&self) -> Option<[u8; 16]> {
+        self.key.map(|key| key.trigger)
+    }
+
     /// It ended.
     pub(crate) fn keep(mut self, result: Result<Outcome, FailureInfo>) {
         self.end(result);

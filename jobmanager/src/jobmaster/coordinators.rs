@@ -18,7 +18,7 @@ use wiesel_proto::operator_spec::Kind;
 use super::actor::{Completion, JobMaster};
 use super::checkpointing::attempt_of;
 use super::operator_coordinator_holder::{
-    Command, EVENT_BYTES, Ending, HolderFailure, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
+    Command, EVENT_BYTES, Ending, HolderFailure, OperatorCoordinatorHolder, RunsOn, Subtask, SubtaskEvent,
 };
 use super::source_coordinator::source_coordinator;
 use super::status::JobStatus;
@@ -41,10 +41,13 @@ pub(super) struct Coordinator {
 }
 
 impl JobMaster {
+    /// `from`: the checkpoint that the subtasks go on from; 0: none. `running`: of an operator of a vertex the subtasks that run already; none: they are deployed.
     pub(super) fn start_coordinators(
         &mut self,
         regions: &BTreeSet<usize>,
+        from: u64,
         restore: impl Fn(OperatorId) -> Option<(u64, Bytes)>,
+        mut running: impl FnMut(usize, OperatorId) -> Option<(Vec<Subtask>, RunsOn)>,
     ) -> Result<(), FailureInfo> {
         self.end_coordinators(regions);
         let graph = Arc::clone(&self.scheduler.graph().graph);
@@ -61,18 +64,23 @@ impl JobMaster {
                 if !is_enumerator {
                     self.scheduler.note_coordinator(region);
                 }
+                let (subtasks, runs_on) = match running(v, uid) {
+                    Some((subtasks, runs_on)) => (subtasks, Some(runs_on)),
+                    None => (self.subtasks(v), None),
+                };
                 let (sender, commands) = mailbox();
                 let holder = OperatorCoordinatorHolder {
                     job_id: self.handle.job_id,
                     fence: self.handle.fence,
                     operator: uid,
                     name,
-                    subtasks: self.subtasks(v),
+                    subtasks,
                     begins_checkpoints,
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
+                    from,
                     restore: restore(uid),
-                    sent: None,
+                    runs_on,
                     call_timeout: self.context.single_call_timeout,
                     ending: Ending::default(),
                 };
@@ -129,6 +137,14 @@ impl JobMaster {
             Err(error) if error.is_cancelled() => return,
             Err(error) => (error.id(), FailureInfo::new(failure::INTERNAL, error.to_string()).into()),
         };
+        match &mut self.taking_over {
+            // Its region may be left out.
+            Some(taking_over) => taking_over.holder_failed(id, failure),
+            None => self.holder_failed(id, failure),
+        }
+    }
+
+    pub(super) fn holder_failed(&mut self, id: Id, failure: HolderFailure) {
         if !self.coordinators.values().any(|coordinator| coordinator.task.id() == id) {
             return;
         }
@@ -139,8 +155,8 @@ impl JobMaster {
     }
 
     /// The ways to all coordinators.
-    pub(super) fn coordinator_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
-        self.coordinators.iter().map(|(uid, coordinator)| (*uid, coordinator.commands.clone())).collect()
+    pub(super) fn coordinator_commands(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.coordinators.values().map(|coordinator| coordinator.commands.clone()).collect()
     }
 
     pub(super) fn tell_coordinators(&self, command: impl Fn() -> Command) {

@@ -78,7 +78,9 @@ pub(super) fn refused(error: &SubmitError) -> RestError {
     match error {
         SubmitError::Duplicate(_) | SubmitError::Aftermath(_) => RestError::handler(StatusCode::CONFLICT, error),
         SubmitError::Invalid(_) => RestError::bad_request(error),
-        SubmitError::Stopping => RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error),
+        SubmitError::Stopping | SubmitError::NotRecorded(_) => {
+            RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error)
+        }
     }
 }
 
