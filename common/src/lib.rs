@@ -1,6 +1,6 @@
 //! What every part of Wiesel shares: configuration, file systems, the memory model, ids, key groups and their hash, time,
 //! chance, tasks and threads, mailboxes, waiting, whether a thread is to end, connections between processes, which peers reach
-//! them and the secret that they share, which subtasks an edge connects, files that are read whole, bounds of messages, fault
+//! them and the secret that they share, which subtasks an edge connects, files that are read whole, who leads a cluster, bounds of messages, fault
 //! points.
 //!
 //! Kept small: what one crate alone uses lives in that crate.
@@ -15,6 +15,7 @@ mod handshake;
 pub mod id;
 pub mod input;
 pub mod keygroup;
+pub mod leader;
 pub mod logging;
 pub mod mailbox;
 pub mod memory;
