@@ -164,6 +164,11 @@ impl LeaseFile {
         Self(Arc::new(location))
     }
 
+    /// Where it is.
+    pub fn uri(&self) -> &str {
+        self.0.uri()
+    }
+
     /// The lease with its tag; none if there was never one.
     ///
     /// # Errors

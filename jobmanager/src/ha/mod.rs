@@ -8,8 +8,13 @@
 use bytes::Bytes;
 use wiesel_common::id::JobId;
 
+mod contest;
+mod election;
+mod lease_election;
 mod memory;
 
+pub use election::{ElectionError, LeaderElection, Leadership, Loss, StandaloneElection};
+pub use lease_election::LeaseElection;
 pub use memory::MemoryRecords;
 
 /// The longest record, in bytes: a job graph and what is known of its checkpoints.

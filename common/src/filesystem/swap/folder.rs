@@ -69,7 +69,7 @@ pub(super) fn swap(folder: &Path, expected: Option<u64>, bytes: &[u8]) -> io::Re
 fn link(folder: &Path, generation: u64, bytes: &[u8], expected: Option<u64>) -> io::Result<bool> {
     let temporary = folder.join(format!(".{}.{}.tmp", name(generation), crate::random::uuid().simple()));
     let linked = local::fill_new(&temporary, |file| file.write_all(bytes))
-        .and_then(|()| fs::hard_link(&temporary, folder.join(name(generation))));
+        .and_then(|()| fs::hard_link(&temporary, folder.join(name(generation))).map_err(explain));
     // One that stays is swept.
     let _ = fs::remove_file(&temporary);
     match linked {
@@ -78,6 +78,18 @@ fn link(folder: &Path, generation: u64, bytes: &[u8], expected: Option<u64>) -> 
         // Another writer has swept the temporary file, or removed the folder.
         Err(error) if local::is_absent(&error) && newest(folder)? != expected => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Says what is missing where the file system has no hard links.
+fn explain(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => {
+            let reason =
+                format!("no hard link can be made there, by which one of several writers is the first: {error}");
+            io::Error::new(io::ErrorKind::PermissionDenied, reason)
+        }
+        _ => error,
     }
 }
 
