@@ -14,12 +14,14 @@ mod election;
 mod frame;
 mod lease_election;
 mod memory;
+mod services;
 mod stored_fence;
 mod stored_records;
 
 pub use election::{ElectionError, LeaderElection, Leadership, Loss, StandaloneElection};
 pub use lease_election::LeaseElection;
 pub use memory::MemoryRecords;
+pub use services::HighAvailabilityServices;
 pub use stored_records::StoredRecords;
 
 /// The longest record, in bytes: a job graph and what is known of its checkpoints.

@@ -3,6 +3,23 @@ use std::time::Duration;
 
 use crate::config::ConfigOption;
 
+crate::config_enum! {
+    /// What keeps records and elects leaders.
+    pub enum HighAvailabilityMode {
+        /// Nothing: there is one JobManager, and its jobs end with it.
+        None = "NONE" | "" | "standalone",
+        /// The folder of [`STORAGE_DIR`] alone.
+        ObjectStore = "object-store",
+        /// ZooKeeper.
+        ZooKeeper = "zookeeper",
+        /// The API server of Kubernetes.
+        Kubernetes = "kubernetes",
+    }
+}
+
+/// What keeps records and elects leaders.
+pub const TYPE: ConfigOption<HighAvailabilityMode> =
+    ConfigOption::new("high-availability.type").default("NONE").fallback(&["high-availability", "recovery.mode"]);
 /// The folder of what outlives a JobManager.
 pub const STORAGE_DIR: ConfigOption<String> = ConfigOption::new("high-availability.storageDir")
     .fallback(&["high-availability.zookeeper.storageDir", "recovery.zookeeper.storageDir"]);

@@ -64,6 +64,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         cluster::REGISTRATION_REFUSED_DELAY,
         cluster::SLOT_REQUEST_TIMEOUT,
         cluster::RPC_ASK_TIMEOUT,
+        high_availability::TYPE,
         high_availability::STORAGE_DIR,
         high_availability::CLUSTER_ID,
         high_availability::LEASE_DURATION,
