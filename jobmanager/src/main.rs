@@ -109,7 +109,12 @@ async fn serve(configuration: Configuration) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let secret = Secret::from_configuration(&configuration)?;
-    let manager = JobManager::start(configuration, Environment::real(secret)).await?;
+    // A signal that ends it does not wait until it leads.
+    let manager = tokio::select! {
+        started = JobManager::start(configuration, Environment::real(secret)) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
     wiesel_common::process::announce_up();

@@ -57,7 +57,7 @@ pub trait LeaderElection: Send {
 
 /// The leadership of this process. It is kept as long as [`Leadership::until_lost`] is awaited, which has to begin at once.
 #[tonic::async_trait]
-pub trait Leadership: Send {
+pub trait Leadership: Send + Sync {
     /// The session, which begins with an epoch that is larger than those of all leaders before; 0 without an election.
     fn session(&self) -> LeaderSessionId;
 
