@@ -120,7 +120,13 @@ impl JobManager {
         let rest_advertised = host_and_port(&rest_options.address, rest_address.port());
         let leadership = high_availability.election.campaign(&advertised, &rest_advertised).await?;
         environment.epoch = leadership.session().epoch();
-        let components = Components::start(configuration, environment, advertised.clone(), stop.clone())?;
+        let components = match Components::start(configuration, environment, advertised.clone(), stop.clone()) {
+            Ok(components) => components,
+            Err(error) => {
+                leadership.resign().await;
+                return Err(error.into());
+            }
+        };
         let api = components.rest(rest_options.clone(), rest_address);
         let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();

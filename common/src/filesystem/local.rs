@@ -223,7 +223,7 @@ pub(super) fn children(folder: &Path) -> io::Result<(Vec<String>, Vec<String>)> 
     Ok((files, folders))
 }
 
-fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
     outcome.or_else(|error| if is_absent(&error) { Ok(()) } else { Err(error) })
 }
 

@@ -20,6 +20,8 @@ use crate::quote::quote;
 const FORMAT: u32 = 1;
 /// The longest lease, in bytes.
 const MAX_BYTES: u64 = 64 << 10;
+/// The shortest time that is told.
+const LEAST: Duration = Duration::from_millis(1);
 /// The longest time for which a lease may be held without being renewed.
 const MAX_DURATION: Duration = Duration::from_secs(3600);
 
@@ -46,7 +48,7 @@ impl LeaseTimes {
             retry_period: config.get(&high_availability::RETRY_PERIOD)?,
         };
         let shown = |time: Duration| format!("{} ms", time.as_millis());
-        if !(Duration::from_millis(1)..=MAX_DURATION).contains(&times.duration) {
+        if !(LEAST..=MAX_DURATION).contains(&times.duration) {
             let expected = "expected a duration from 1 ms to 1 h";
             return Err(LEASE_DURATION.bad_value(LEASE_DURATION.key(), &shown(times.duration), expected));
         }
@@ -54,12 +56,9 @@ impl LeaseTimes {
             let expected = format!("expected less than {} ({})", LEASE_DURATION.key(), shown(times.duration));
             return Err(RENEW_DEADLINE.bad_value(RENEW_DEADLINE.key(), &shown(times.renew_deadline), expected));
         }
-        if times.retry_period.is_zero() || times.retry_period >= times.renew_deadline {
-            let expected = format!(
-                "expected more than 0 and less than {} ({})",
-                RENEW_DEADLINE.key(),
-                shown(times.renew_deadline)
-            );
+        if times.retry_period < LEAST || times.retry_period >= times.renew_deadline {
+            let most = shown(times.renew_deadline);
+            let expected = format!("expected at least 1 ms and less than {} ({most})", RENEW_DEADLINE.key());
             return Err(RETRY_PERIOD.bad_value(RETRY_PERIOD.key(), &shown(times.retry_period), expected));
         }
         Ok(times)
@@ -174,9 +173,15 @@ impl LeaseFile {
     /// # Errors
     /// See [`LeaseError`].
     pub async fn read(&self) -> Result<Option<(Lease, Tag)>, LeaseError> {
-        let Some((bytes, tag)) = self.0.read_tagged(MAX_BYTES).await? else { return Ok(None) };
-        let damaged =
-            |reason: String| LeaseError::Damaged { uri: self.0.uri().to_owned(), reason: quote(&reason).into() };
+        let damaged = |reason: String| {
+            let (uri, reason) = (self.0.uri().to_owned(), quote(&reason).into_owned());
+            LeaseError::Damaged { uri, reason }
+        };
+        let found = match self.0.read_tagged(MAX_BYTES).await {
+            Err(filesystem::Error::Refused { refusal, .. }) => return Err(damaged(refusal.to_string())),
+            found => found?,
+        };
+        let Some((bytes, tag)) = found else { return Ok(None) };
         Ok(Some((Lease::from_bytes(&bytes).map_err(damaged)?, tag)))
     }
 
@@ -285,6 +290,7 @@ mod tests {
             ("15 s", "0 s", "2 s", &RETRY_PERIOD),
             ("15 s", "10 s", "10 s", &RETRY_PERIOD),
             ("15 s", "10 s", "0 s", &RETRY_PERIOD),
+            ("15 s", "10 s", "1 ns", &RETRY_PERIOD),
         ] {
             let error = read(duration, deadline, retry).unwrap_err();
             assert!(error.contains(&format!("for key '{}'", key.key())), "{error}");
@@ -328,6 +334,7 @@ mod tests {
         assert!(retrieval.changed().await.is_err());
         assert_eq!(retrieval.changed().await.unwrap().unwrap().rpc_address, "jm3:6123");
         location.write(vec![b' '; MAX_BYTES as usize + 1].into()).await.unwrap();
-        assert!(matches!(file.read().await, Err(LeaseError::Storage(filesystem::Error::Refused { .. }))));
+        let error = file.read().await.unwrap_err().to_string();
+        assert!(error.contains("is no lease") && error.contains("65537 bytes"), "{error}");
     }
 }

@@ -1,4 +1,6 @@
 //! Who leads: a JobManager campaigns until it is granted the leadership, and ends as soon as it has lost it.
+use std::future::Future;
+
 use wiesel_common::filesystem;
 use wiesel_common::id::LeaderSessionId;
 use wiesel_common::leader::lease::LeaseError;
@@ -69,6 +71,17 @@ pub trait Leadership: Send + Sync {
     async fn resign(self: Box<Self>);
 }
 
+/// Does some work as long as the leadership is kept.
+///
+/// # Errors
+/// It was lost: the work was dropped.
+pub async fn while_leading<T>(leadership: &mut dyn Leadership, work: impl Future<Output = T>) -> Result<T, Loss> {
+    tokio::select! {
+        done = work => Ok(done),
+        loss = leadership.until_lost() => Err(loss),
+    }
+}
+
 /// Without high availability: the one JobManager leads.
 pub struct StandaloneElection;
 
@@ -106,6 +119,8 @@ mod tests {
         let mut leadership = campaign.unwrap().unwrap();
         assert_eq!(leadership.session().epoch(), 0);
         assert!(leadership.until_lost().now_or_never().is_none());
+        assert_eq!(while_leading(&mut *leadership, async { 7 }).now_or_never(), Some(Ok(7)));
+        assert!(while_leading(&mut *leadership, std::future::pending::<()>()).now_or_never().is_none());
         assert!(leadership.resign().now_or_never().is_some());
     }
 }

@@ -140,6 +140,7 @@ impl LeaderElection for LeaseElection {
     async fn campaign(&mut self, rpc_address: &str, rest_address: &str) -> Result<Box<dyn Leadership>, ElectionError> {
         self.check_store().await?;
         let mut contest = Contest::new(self.holder.clone(), self.timing.times.duration);
+        let mut stands_by = false;
         loop {
             match in_time(self.timing.request(), self.file.read()).await {
                 Ok(found) => contest.observe(found, self.timing.now()),
@@ -151,10 +152,16 @@ impl LeaderElection for LeaseElection {
                 }
             }
             match contest.decide(self.timing.now()) {
-                Step::Wait(left) => self.timing.pause(left).await,
+                Step::Wait(left) => {
+                    if !std::mem::replace(&mut stands_by, true) {
+                        tracing::info!(place = self.file.uri(), "another JobManager leads, this one stands by");
+                    }
+                    self.timing.pause(left).await;
+                }
                 Step::Claim { expected, epoch } => {
                     let lease = self.lease_of(epoch, rpc_address, rest_address);
                     if let Some(held) = self.claim(expected, lease).await {
+                        tracing::info!(epoch, session = %held.session(), "this JobManager was granted leadership");
                         return Ok(Box::new(held));
                     }
                     self.timing.pause(Duration::MAX).await;

@@ -9,6 +9,7 @@ use wiesel_common::filesystem::unsure::{PutFault, UnsureBucket};
 use wiesel_common::leader::{LeaderRetrieval, LeaseRetrieval};
 
 use super::*;
+use crate::ha::while_leading;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMES: LeaseTimes =
@@ -202,7 +203,8 @@ async fn a_lease_that_is_anothers_or_gone_is_lost() {
     let other = Lease { leader: None, ..other };
     storage.lease().write(Some(&tag), &other).await.unwrap();
     let begin = Instant::now();
-    assert_eq!(former.until_lost().await, Loss::Superseded { epoch: 9 });
+    let work = while_leading(&mut *former, std::future::pending::<()>());
+    assert_eq!(work.await, Err(Loss::Superseded { epoch: 9 }));
     assert!(begin.elapsed() <= SECOND);
     let mut latter = campaign(&mut first).await;
     assert_eq!(latter.session().epoch(), 10);

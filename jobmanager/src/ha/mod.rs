@@ -18,7 +18,7 @@ mod services;
 mod stored_fence;
 mod stored_records;
 
-pub use election::{ElectionError, LeaderElection, Leadership, Loss, StandaloneElection};
+pub use election::{ElectionError, LeaderElection, Leadership, Loss, StandaloneElection, while_leading};
 pub use lease_election::LeaseElection;
 pub use memory::MemoryRecords;
 pub use services::HighAvailabilityServices;

@@ -101,7 +101,8 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
         Err(error) if local::is_absent(&error) => return Ok(()),
         renamed => renamed?,
     }
-    fs::remove_dir_all(&removed)?;
+    // Whoever lists the parent removes it, too.
+    local::absent_is_fine(fs::remove_dir_all(&removed))?;
     sync(parent)
 }
 
