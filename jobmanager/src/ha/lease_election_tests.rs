@@ -2,7 +2,10 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::FutureExt;
-use futures::future::select_all;
+use futures::future::{join_all, select_all};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::unsure::{PutFault, UnsureBucket};
@@ -242,6 +245,70 @@ async fn what_is_no_lease_ends_the_campaign() {
     let error = candidate(&storage).campaign("jm:6123", "jm:8081").await.err().unwrap().to_string();
     assert!(error.contains("is no lease of a leader"), "{error}");
     assert_eq!(file.read_at_most(100).await.unwrap(), "another program's");
+}
+
+/// Processes that campaign, lead for a while, and give up or die, by one store that fails.
+struct Contenders {
+    storage: ClusterStorage,
+    bucket: UnsureBucket,
+    /// The epoch of whoever leads.
+    leading: Mutex<Option<u64>>,
+    /// Those of all who led, in their order.
+    led: Mutex<Vec<u64>>,
+}
+
+impl Contenders {
+    async fn contend(&self, mut random: StdRng) {
+        loop {
+            let mut candidate =
+                candidate_with(&self.storage, MachineClock::new(random.random_range(-1_000_000_000..1_000_000_000), 0));
+            let mut leadership = campaign(&mut candidate).await;
+            let epoch = leadership.session().epoch();
+            assert_eq!(self.leading.lock().replace(epoch), None, "another one leads beside {epoch}");
+            self.led.lock().push(epoch);
+            let term = Duration::from_millis(random.random_range(1..60_000));
+            let is_lost = tokio::time::timeout(term, leadership.until_lost()).await.is_ok();
+            *self.leading.lock() = None;
+            if !is_lost && random.random_bool(0.5) {
+                leadership.resign().await;
+            }
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..20_000))).await;
+        }
+    }
+
+    async fn fail(&self, mut random: StdRng) {
+        const FAULTS: [PutFault; 5] =
+            [PutFault::Lost, PutFault::LostAnswer, PutFault::Repeated, PutFault::Late, PutFault::Conflict];
+        loop {
+            tokio::time::sleep(Duration::from_millis(random.random_range(0..8_000))).await;
+            let many = if random.random_bool(0.1) { 40 } else { 3 };
+            let faults: Vec<PutFault> = (0..many).map(|_| FAULTS[random.random_range(0..FAULTS.len())]).collect();
+            self.bucket.fail_puts(&faults);
+            self.bucket.fail_reads(random.random_range(0..4));
+            if random.random_bool(0.5) {
+                self.bucket.deliver().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_never_lead_at_once_whatever_the_store_loses() {
+    for seed in 0..8 {
+        let name = format!("contenders-{seed}");
+        let bucket = UnsureBucket::mount(&name);
+        let storage = storage(&format!("s3://{name}/ha"));
+        let contenders = Contenders { storage, bucket, leading: Mutex::default(), led: Mutex::default() };
+        let random = |number: u64| StdRng::seed_from_u64(seed * 10 + number);
+        let all = join_all((0..3).map(|number| contenders.contend(random(number))));
+        tokio::select! {
+            _ = all => panic!("they go on for ever"),
+            () = contenders.fail(random(9)) => panic!("it goes on for ever"),
+            () = tokio::time::sleep(SECOND * 3600) => {}
+        }
+        let led = contenders.led.lock();
+        assert!(led.len() > 20 && led.is_sorted_by(|one, next| one < next), "seed {seed}: {led:?}");
+    }
 }
 
 /// Of several that follow each other each is told once, where nothing has to be waited for.
