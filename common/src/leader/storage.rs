@@ -22,7 +22,8 @@ impl ClusterStorage {
     pub fn open(config: &Configuration) -> filesystem::Result<Self> {
         let missing = || ConfigError::Missing(STORAGE_DIR.key().to_owned());
         let uri = config.get_optional(&high_availability::STORAGE_DIR)?.filter(|uri| !uri.trim().is_empty());
-        let folder = Location::resolve(&uri.ok_or_else(missing)?, config)?;
+        // Everybody has to find it.
+        let folder = Location::resolve(&uri.ok_or_else(missing)?, config)?.without_entropy();
         let name = folder_name(&config.get(&high_availability::CLUSTER_ID)?)?;
         Ok(Self(folder.below(&name)?))
     }
@@ -119,6 +120,8 @@ mod tests {
         assert_eq!(object.probe().uri(), "s3://leader-folder/ha/a%2F%20b/probe");
         let (_, path) = object.probe().object_store().unwrap();
         assert_eq!(path.as_ref(), "ha/a%2F%20b/probe");
+        let marked = storage(&[(dir, "s3://leader-folder/_x_/ha"), ("s3.entropy.key", "_x_")]).unwrap();
+        assert_eq!(marked.probe().uri(), "s3://leader-folder/ha/default/probe");
         let former = storage(&[("recovery.zookeeper.storageDir", "/ha"), ("recovery.zookeeper.path.namespace", "c")]);
         assert_eq!(former.unwrap().probe().uri(), "file:/ha/c/probe");
         for (pairs, expected) in [
