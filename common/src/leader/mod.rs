@@ -19,7 +19,8 @@ pub use storage::ClusterStorage;
 /// A JobManager that leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderInformation {
-    /// Its session, which begins with its epoch; none where there is no election: whoever registers with it is told.
+    /// The session in which it was elected, which begins with its epoch; its components have sessions of their own in that epoch, of
+    /// which whoever registers with them is told. None where there is no election.
     pub session: Option<LeaderSessionId>,
     /// `host:port` of its calls.
     pub rpc_address: String,
