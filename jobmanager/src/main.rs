@@ -98,7 +98,14 @@ async fn serve(configuration: Configuration, application: Option<Application>) -
     let handle = application.as_ref().map(|application| application.handle().clone());
     let is_session = application.is_none();
     let shuts_down = application.as_ref().is_some_and(Application::shuts_down);
-    let manager = JobManager::start_for(handle, configuration, Environment::real(secret)).await?;
+    // A signal that ends it does not wait until it leads.
+    let manager = tokio::select! {
+        started = JobManager::start_for(handle, configuration, Environment::real(secret)) => started?,
+        _ = terminated(&mut terminate, &mut interrupt) => {
+            let status = if is_session { ExitCode::SUCCESS } else { ExitCode::from(ApplicationStatus::Unknown.exit_status()) };
+            return Ok(status);
+        }
+    };
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
     wiesel_common::process::announce_up();

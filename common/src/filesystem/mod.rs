@@ -33,7 +33,9 @@ mod profile;
 mod regular;
 mod s3_store;
 mod status;
+mod swap;
 mod unfinished;
+pub mod unsure;
 
 #[cfg(test)]
 mod service_tests;
@@ -49,6 +51,7 @@ pub use parts::{Completion, LEAST_PART, MOST_PARTS};
 pub use regular::{check_place, check_regular, open_regular};
 pub(crate) use regular::{name_of, withhold};
 pub use status::Status;
+pub use swap::{SwapError, Tag};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.

@@ -4,13 +4,25 @@
 //! result, of an application its result. A leader is told of by its epoch, which the election counts upwards; without an election
 //! it is 0. Each write carries it, and once a later leader has begun ([`RecordStore::fence`]) no write of an earlier one is done.
 //!
-//! Invariant: what a write was answered as done is read by every later leader, and a write that is refused was not done.
+//! Invariant: what a write was answered as done is read by every later leader, unless that one has replaced it; what was answered as
+//! a conflict, as too long or as not reached was not done, and will not be.
 use bytes::Bytes;
 use wiesel_common::id::JobId;
 
+mod contest;
+mod election;
+mod frame;
+mod lease_election;
 mod memory;
+mod services;
+mod stored_fence;
+mod stored_records;
 
+pub use election::{ElectionError, LeaderElection, Leadership, Loss, StandaloneElection, while_leading};
+pub use lease_election::LeaseElection;
 pub use memory::MemoryRecords;
+pub use services::HighAvailabilityServices;
+pub use stored_records::StoredRecords;
 
 /// The longest record, in bytes: a job graph and what is known of its checkpoints.
 pub const MAX_RECORD: usize = 64 << 20;
@@ -74,10 +86,9 @@ pub struct Record {
 /// Why a record was not read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// A later leader has begun. Nothing was done, and nothing will be: whoever is told so leads no more.
-    #[error(
-        "the leader of epoch {epoch} was superseded by that of epoch {newer}: it may write no records of the cluster"
-    )]
+    /// A later leader has begun: whoever is told so leads no more, and can do nothing. Whether a write was done just before is for the
+    /// later leader to see.
+    #[error("the leader of epoch {epoch} was superseded by that of epoch {newer}: it may write no records")]
     Superseded {
         /// Whose write is refused.
         epoch: u64,
