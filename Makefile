@@ -13,9 +13,9 @@ CARGO := dist/rocksdb.sh cargo
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test chaos simulate fuzz attacks bench lint packages
+.PHONY: help quickstart home dist test test-more chaos simulate fuzz attacks bench lint packages
 help: ## List the commands.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 quickstart: ## Build, start a JobManager and two TaskManagers, and run a streaming query over a year of flights.
 	@home=$$($(MAKE) -s home) && "$$home/examples/quickstart.sh" "$$home"
@@ -27,17 +27,23 @@ home: packages ## Build if need be, lay out an installation and print its folder
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/debug" "$(HOME_DIR)" >&2
 	@echo "$(HOME_DIR)"
 
-dist: packages ## The same, optimised for release.
-	@echo "1/3 RocksDB" >&2 && dist/rocksdb.sh
-	@echo "2/3 Wiesel and the crates that it needs, optimised for release" >&2
+dist: packages ## The same, optimised for release; beside it an archive and a Debian package of it.
+	@dist/packages.sh strip
+	@echo "1/4 RocksDB" >&2 && dist/rocksdb.sh
+	@echo "2/4 Wiesel and the crates that it needs, optimised for release" >&2
 	@$(CARGO) build --workspace --exclude wiesel-tests --exclude wiesel-simulation --bins --locked --release >&2
-	@echo "3/3 Layout of the installation" >&2
+	@echo "3/4 Layout of the installation" >&2
 	@dist/layout.sh "$(CARGO_TARGET_DIR)/release" "$(DIST_DIR)" >&2
+	@echo "4/4 Archive and Debian package" >&2
+	@dist/package.sh "$(CARGO_TARGET_DIR)/release" "$(CARGO_TARGET_DIR)" "$(VERSION)" >&2
 	@echo "$(DIST_DIR)"
 
 test: packages ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
 	@dist/packages.sh faketime
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh $(CARGO) test --workspace --locked
+
+test-more: packages ## Test the packages, the image and the manifests, with what runs them: systemd's tools, buildah, a Kubernetes API server.
+	@home=$$($(MAKE) -s home) && tests/more/run.sh "$$home"
 
 chaos: packages ## Ten minutes of kills, stalls, cuts, clocks and failing storage, in files and again on S3; results must be exact.
 	@dist/packages.sh faketime

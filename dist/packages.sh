@@ -13,8 +13,14 @@ command -v curl >/dev/null || missing+=(curl)
 [[ -n ${CXX:-} ]] || command -v clang++ >/dev/null || missing+=(clang)
 compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || ldconfig -p | grep -q 'libclang\.so\|libclang-[0-9]*\.so' || missing+=(libclang-dev)
 for program in "$@"; do
-  package=$program
-  [[ $program == go ]] && package=golang-go
+  case $program in
+    go) package=golang-go ;;
+    strip) package=binutils ;;
+    dpkg-shlibdeps) package=dpkg-dev ;;
+    ps) package=procps ;;
+    systemd-analyze) package=systemd ;;
+    *) package=$program ;;
+  esac
   command -v "$program" >/dev/null || missing+=("$package")
 done
 if ((${#missing[@]} > 0)); then

@@ -16,8 +16,10 @@ const MAP_ENTRY: usize = 96;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files =
-        protox::compile(["types", "job", "state", "control"].map(|name| format!("wiesel/{name}.proto")), ["proto"])?;
+    let files = protox::compile(
+        ["types", "job", "state", "control", "record"].map(|name| format!("wiesel/{name}.proto")),
+        ["proto"],
+    )?;
     let mut shapes = String::new();
     for message in files.file.iter().flat_map(|file| &file.message_type) {
         // The only messages within others are those that stand for the entries of maps, and are counted as such.

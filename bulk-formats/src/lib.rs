@@ -1,7 +1,7 @@
 //! Files of bulk formats, to rows and from rows: [`BuiltInFormats`] makes what reads and writes them.
 //!
-//! - `parquet`: Parquet. Its options, and which types it can hold, are in [`wiesel_connectors::formats::parquet`]: whoever describes a
-//!   table needs them.
+//! - `parquet`: Parquet. Its options, and which types it can hold, are in [`wiesel_connectors::formats::parquet`]: the
+//!   description of a table needs them.
 //! - `input`: the files that are read.
 //!
 //! Invariant: what links this crate runs tasks. Sources and sinks know the contract alone, which is in
@@ -23,7 +23,7 @@ impl BulkFormats for BuiltInFormats {
     fn format(&self, spec: &BulkFormatSpec) -> Result<Box<dyn BulkFormat>> {
         match spec.identifier.as_str() {
             PARQUET => Ok(Box::new(crate::parquet::ParquetFormat::new(spec)?)),
-            other => Err(Error::Plan(format!("this TaskManager has no format '{other}' for files"))),
+            other => Err(Error::Plan(format!("{} has no format '{other}' for files", wiesel_common::process::role()))),
         }
     }
 }

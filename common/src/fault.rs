@@ -19,6 +19,7 @@
 //! | `checkpoint.before-ack` | a task's state is written, the JobManager does not know |
 //! | `checkpoint.before-metadata` | all tasks have acknowledged, `_metadata` is not written |
 //! | `checkpoint.after-metadata` | `_metadata` is written, no task was notified |
+//! | `checkpoint.before-pointer-answer` | the pointer of a checkpoint is in the job's record, the JobMaster does not know |
 //! | `checkpoint.before-notify` | the JobManager is about to tell the tasks that a checkpoint is complete |
 //! | `sink.write` | a sink that commits in two phases has a batch and has written none of it |
 //! | `sink.before-commit` | a sink knows that its checkpoint is complete and has committed nothing |
@@ -30,6 +31,17 @@
 //! | `restore.before-open` | a task has been deployed with state and has not opened its operators |
 //! | `restore.between-parts` | a part of a table of a former encoding was written anew, and the next one is not |
 //! | `restore.part` | limit: how many entries such a part has |
+//! | `checkpoint.before-discard` | checkpoints that others have replaced, or that failed, are about to be deleted |
+//! | `coordinator.before-send` | a coordinator's event is about to be sent to a subtask |
+//! | `coordinator.after-send` | the subtask has answered, or the call failed, and the coordinator does not know |
+//! | `deployment.between-calls` | a TaskManager has taken the tasks of one call, and others may be to come |
+//! | `restart.before-number` | a restart is decided, the number of its execution is not in the job's record, no task is cancelled |
+//! | `restart.after-number` | it is in the record, and no task is cancelled |
+//! | `cancel.before-record` | a cancellation was asked for, and is not in the job's record |
+//! | `cancel.after-record` | it is in the record, and no task is cancelled |
+//! | `fail.after-record` | the job fails for good, its cause is in the job's record, and no task is cancelled |
+//! | `stop.after-record` | the savepoint that the job stops with is in the job's record, and no task was told |
+//! | `result.before-record` | all tasks have ended, and the job's result is not in its record |
 //! | `claim.before-mark` | a job is about to claim a checkpoint, and its mark is not written |
 //! | `claim.after-mark` | the mark is written, and the job has not looked at what it owns |
 

@@ -65,6 +65,10 @@ id!(
     JobId
 );
 id!(
+    /// An application.
+    ApplicationId
+);
+id!(
     /// A vertex of a job graph.
     VertexId
 );
@@ -93,8 +97,8 @@ impl LeaderSessionId {
         session
     }
 
-    /// The epoch, which the election of leaders counts upwards; 0: there is no election. Whoever has heard of a later one refuses
-    /// what is said in this one.
+    /// The epoch, which the election of leaders counts upwards; 0: there is no election. A process that has heard of a later one
+    /// refuses what is said in this one.
     pub fn epoch(self) -> u64 {
         u64::from_be_bytes(std::array::from_fn(|i| self.0[i]))
     }

@@ -1,7 +1,7 @@
 //! Mailboxes of actors.
 //!
 //! A sender never waits, so that two actors that write to each other cannot block each other, and may be no async code. So a
-//! mailbox has no bound of its own: what is in one is bounded by those who write to it, of whom each waits for the answer before
+//! mailbox has no bound of its own: what is in one is bounded by those that write to it, of which each waits for the answer before
 //! it writes again, or has a bounded number of things to report (an end a task, a tick a timer). Whatever may come at any rate
 //! goes through a bounded channel instead.
 #![expect(clippy::disallowed_methods, reason = "this is the file from which all actors have their mailboxes")]

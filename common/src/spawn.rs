@@ -1,7 +1,7 @@
 //! Tasks of tokio's and threads, none without an owner.
 //!
 //! What belongs to an actor or a server stands in its `JoinSet`, which ends it with its owner. What is started here is for other
-//! owners, who keep what is returned: they wait for the end, or abort it when they end themselves.
+//! owners, which keep what is returned: they wait for the end, or abort it when they end themselves.
 #![expect(clippy::disallowed_methods, reason = "this is the file in which all others start tasks and threads")]
 use std::future::Future;
 use std::{io, thread};
@@ -24,7 +24,7 @@ pub fn owned_on<T: Send + 'static>(runtime: &Handle, work: impl Future<Output = 
     runtime.spawn(work)
 }
 
-/// A task that nothing waits for and nothing aborts: it is to be done whatever becomes of who starts it, such as removing what
+/// A task that nothing waits for and nothing aborts: it is to be done whatever becomes of what starts it, such as removing what
 /// was left half done. It must end by itself.
 pub fn detached(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
     drop(runtime.spawn(work));

@@ -56,7 +56,8 @@ pub(crate) trait Connector: Sync {
 
 /// A job graph asks for what this process does not have.
 pub(crate) fn unknown(connector: &str, role: &str) -> Error {
-    Error::Plan(format!("this TaskManager has no {role} '{connector}'"))
+    let process = wiesel_common::process::role();
+    Error::Plan(format!("{process} has no {role} '{connector}'"))
 }
 
 /// What the planner knows of a table.
@@ -177,5 +178,17 @@ pub(crate) fn parallelism(table: &TableDescription, key: &str) -> Result<Option<
             Some(n) => Ok(Some(n)),
             None => invalid(format!("Invalid configured parallelism {n} for table '{}'.", table.identifier)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Failed before: the JobManager said of itself that it was a TaskManager.
+    #[test]
+    fn the_process_that_lacks_a_connector_is_named() {
+        let error = unknown("kafka", "source").to_string();
+        assert_eq!(error, format!("{} has no source 'kafka'", wiesel_common::process::role()));
     }
 }

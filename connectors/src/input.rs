@@ -32,11 +32,6 @@ const BLOCKS_AT_ONCE: usize = 8;
 /// ... of which so many are under way.
 const REQUESTS: usize = 4;
 
-/// Whether a path names a file of a store.
-pub(crate) fn is_stored(path: &str) -> bool {
-    ["s3://", "s3a://"].iter().any(|scheme| path.starts_with(scheme))
-}
-
 /// Opens files, with what a job knows of stores.
 #[derive(Clone, Default)]
 pub(crate) struct Files {
@@ -79,7 +74,7 @@ impl Files {
 
     /// Opens a file, and says which one it is.
     pub(crate) fn open(&self, path: &str) -> io::Result<(InputFile, Status)> {
-        if !is_stored(path) {
+        if !Location::is_object_uri(path) {
             let file = open_regular(Path::new(path))?;
             let status = Status::of(&file.metadata()?);
             return Ok((InputFile::Local(file), status));

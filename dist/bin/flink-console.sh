@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Runs a daemon in the foreground: its log goes to standard error.
-USAGE="Usage: flink-console.sh (taskexecutor|standalonesession) [args]"
+USAGE="Usage: flink-console.sh (taskexecutor|standalonesession|standalonejob) [args]"
 script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
+# What the program is told to be, if it can be several things.
+MODE=()
 case ${1:-} in
   taskexecutor) BINARY=taskmanager ;;
   standalonesession) BINARY=jobmanager ;;
+  standalonejob) BINARY=jobmanager MODE=(standalonejob) ;;
   *)
     echo "Unknown service '$(shown "${1:-}")'. $USAGE." >&2
     exit 1
@@ -22,4 +25,4 @@ case ${STD_REDIRECT_TO_FILE,,} in
     exit 1
     ;;
 esac
-exec "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:2}"
+exec "$FLINK_LIB_DIR/$BINARY" "${MODE[@]}" --configDir "$FLINK_CONF_DIR" "${@:2}"

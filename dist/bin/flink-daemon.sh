@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Starts and stops daemons and keeps their pid file: one pid a line, the last one started is stopped first.
-USAGE="Usage: flink-daemon.sh (start|stop|stop-all) (taskexecutor|standalonesession) [args]"
+USAGE="Usage: flink-daemon.sh (start|stop|stop-all) (taskexecutor|standalonesession|standalonejob) [args]"
 script=$(readlink -f -- "${BASH_SOURCE[0]}") && source "${script%/*}/config.sh" || exit 1
 
 STARTSTOP=${1:-}
 DAEMON=${2:-}
+# What the program is told to be, if it can be several things.
+MODE=()
 case $DAEMON in
   taskexecutor) BINARY=taskmanager ;;
   standalonesession) BINARY=jobmanager ;;
+  standalonejob) BINARY=jobmanager MODE=(standalonejob) ;;
   *)
     echo "Unknown daemon '$(shown "$DAEMON")'. $USAGE." >&2
     exit 1
@@ -158,7 +161,7 @@ case $STARTSTOP in
     # In full: it tells later, from elsewhere too, which pid file the daemon is of.
     UP=$(readlink -f -- "$FLINK_PID_DIR")/$UP_NAME.$$
     rm -f "$UP"
-    WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" --configDir "$FLINK_CONF_DIR" "${@:3}" \
+    WIESEL_LOG_FILE=$PREFIX.log WIESEL_UP_FILE=$UP "$FLINK_LIB_DIR/$BINARY" "${MODE[@]}" --configDir "$FLINK_CONF_DIR" "${@:3}" \
       >"$PREFIX.out" 2>&1 </dev/null 9<&- &
     PID=$!
     # Nobody could stop it later.

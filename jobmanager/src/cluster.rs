@@ -18,8 +18,11 @@ use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
 use wiesel_common::secret::Secret;
 
+use crate::application::info::ApplicationHandle;
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
+use crate::ha::{ElectionError, HighAvailabilityServices, Leadership, Loss};
+use crate::operations::Operations;
 use crate::options::{ControlOptions, RestOptions};
 use crate::resourcemanager::ResourceManagerHandle;
 use crate::rest;
@@ -52,6 +55,15 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Where it is kept what outlives it.
+    #[error(transparent)]
+    HighAvailability(#[from] wiesel_common::filesystem::Error),
+    /// It cannot be elected.
+    #[error(transparent)]
+    Election(#[from] ElectionError),
+    /// It led, and leads no more: nothing that it does may count.
+    #[error("the JobManager leads no more and ends: {0}")]
+    LeadershipLost(Loss),
     /// A part of the JobManager ended that must not.
     #[error("the {0} ended abnormally: the JobManager cannot go on")]
     Fatal(&'static str),
@@ -72,16 +84,28 @@ pub struct JobManager {
     rest_address: SocketAddr,
     dispatcher: DispatcherHandle,
     resource_manager: ResourceManagerHandle,
+    operations: Operations,
+    leadership: Box<dyn Leadership>,
     stop: CancellationToken,
     parts: JoinSet<&'static str>,
     upload_dir: Option<std::path::PathBuf>,
 }
 
 impl JobManager {
-    /// Binds the ports and starts everything. When this returns, both ports answer.
+    /// Binds the ports, waits until it leads and starts everything. When this returns, both ports answer; from then on it is to be
+    /// waited for ([`JobManager::wait`]), which keeps the leadership.
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
+        Self::start_for(None, configuration, environment).await
+    }
+
+    /// The same for an application: REST tells of it, and takes no other jobs.
+    pub async fn start_for(
+        application: Option<ApplicationHandle>,
+        configuration: Configuration,
+        mut environment: Environment,
+    ) -> Result<Self, Error> {
         let control = ControlOptions::read(&configuration)?;
-        let rest_options = RestOptions::read(&configuration)?;
+        let rest_options = RestOptions { application, ..RestOptions::read(&configuration)? };
         let secret = Secret::from_configuration(&configuration)?;
         let rpc_listener = bind_rpc(&control).await?;
         let rest_listener = bind_rest(&rest_options).await?;
@@ -104,9 +128,19 @@ impl JobManager {
         let stop = CancellationToken::new();
         let configuration = Arc::new(configuration);
         let advertised = host_and_port(&control.address, port);
-        let components = Components::start(configuration, environment, advertised.clone(), stop.clone())?;
+        let mut high_availability = HighAvailabilityServices::open(&configuration, Arc::clone(&environment.clock))?;
+        let rest_advertised = host_and_port(&rest_options.address, rest_address.port());
+        let leadership = high_availability.election.campaign(&advertised, &rest_advertised).await?;
+        environment.epoch = leadership.session().epoch();
+        let components = match Components::start(configuration, environment, advertised.clone(), stop.clone()) {
+            Ok(components) => components,
+            Err(error) => {
+                leadership.resign().await;
+                return Err(error.into());
+            }
+        };
         let api = components.rest(rest_options.clone(), rest_address);
-        let Components { dispatcher, resource_manager, services, mut parts, .. } = components;
+        let Components { dispatcher, resource_manager, operations, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
         let patience = connections::keep_alive(control.heartbeat_timeout);
         let name = Callee::JobManager.name(&advertised);
@@ -134,7 +168,17 @@ impl JobManager {
             "REST endpoint"
         });
         let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());
-        Ok(Self { rpc_address, rest_address, dispatcher, resource_manager, stop, parts, upload_dir })
+        Ok(Self {
+            rpc_address,
+            rest_address,
+            dispatcher,
+            resource_manager,
+            operations,
+            leadership,
+            stop,
+            parts,
+            upload_dir,
+        })
     }
 
     /// The bound port of the control plane.
@@ -145,6 +189,13 @@ impl JobManager {
     /// The bound port of REST.
     pub fn rest_address(&self) -> SocketAddr {
         self.rest_address
+    }
+
+    /// Waits until clients know how the savepoints and checkpoints that they asked for ended, at the most for
+    /// `rest.async.store-duration`.
+    pub fn until_told(&self) -> impl Future<Output = ()> + Send + use<> {
+        let operations = self.operations.clone();
+        async move { operations.until_told().await }
     }
 
     /// The jobs.
@@ -162,20 +213,35 @@ impl JobManager {
         self.stop.clone()
     }
 
-    /// Waits until the JobManager was told to stop and has, or a part of it ended that must not.
+    /// Keeps the leadership, and waits until the JobManager was told to stop and has, or a part of it ended that must not. One that
+    /// leads no more ends at once and tells nobody anything: its tasks are the next one's.
     pub async fn wait(mut self) -> Result<(), Error> {
+        let outcome = self.keep_going().await;
+        if matches!(outcome, Err(Error::LeadershipLost(_))) {
+            self.parts.abort_all();
+        } else {
+            self.leadership.resign().await;
+        }
+        if let Some(folder) = self.upload_dir.as_deref().and_then(std::path::Path::parent) {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        outcome
+    }
+
+    async fn keep_going(&mut self) -> Result<(), Error> {
         let mut outcome = Ok(());
-        while let Some(ended) = self.parts.join_next().await {
+        loop {
+            let ended = tokio::select! {
+                ended = self.parts.join_next() => ended,
+                loss = self.leadership.until_lost() => return Err(Error::LeadershipLost(loss)),
+            };
+            let Some(ended) = ended else { return outcome };
             let part = ended.unwrap_or("part");
             if !self.stop.is_cancelled() {
                 outcome = Err(Error::Fatal(part));
                 self.stop.cancel();
             }
         }
-        if let Some(folder) = self.upload_dir.as_deref().and_then(std::path::Path::parent) {
-            let _ = std::fs::remove_dir_all(folder);
-        }
-        outcome
     }
 }
 
@@ -218,7 +284,54 @@ fn create_upload_dir(options: &RestOptions) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use wiesel_common::filesystem::unsure::UnsureBucket;
+    use wiesel_common::leader::ClusterStorage;
+    use wiesel_common::leader::lease::Lease;
+
     use super::*;
+
+    /// Failed before: a JobManager ran whoever else did.
+    #[tokio::test]
+    async fn one_job_manager_leads_and_one_that_is_superseded_ends() {
+        UnsureBucket::mount("led");
+        let uploads = tempfile::tempdir().unwrap();
+        let mut configuration = Configuration::default();
+        for (key, value) in [
+            ("jobmanager.rpc.address", "127.0.0.1"),
+            ("jobmanager.bind-host", "127.0.0.1"),
+            ("jobmanager.rpc.port", "0"),
+            ("rest.bind-address", "127.0.0.1"),
+            ("rest.bind-port", "0"),
+            ("web.upload.dir", uploads.path().to_str().unwrap()),
+            ("high-availability.type", "object-store"),
+            ("high-availability.storageDir", "s3://led/ha"),
+            ("high-availability.object-store.leader-election.lease-duration", "10 min"),
+            ("high-availability.object-store.leader-election.renew-deadline", "5 min"),
+            ("high-availability.object-store.leader-election.retry-period", "10 ms"),
+        ] {
+            configuration.set(key, value);
+        }
+        let start = || JobManager::start(configuration.clone(), Environment::real(None));
+        let file = ClusterStorage::open(&configuration).unwrap().lease();
+        let first = start().await.unwrap();
+        let told = file.read().await.unwrap().unwrap().0.leader.unwrap();
+        assert_eq!(told.rpc_address, first.rpc_address().to_string());
+        assert_eq!(told.rest_address, first.rest_address().to_string());
+
+        let mut stands_by = std::pin::pin!(start());
+        assert!(stands_by.as_mut().now_or_never().is_none());
+        first.stop_token().cancel();
+        first.wait().await.unwrap();
+        let second = stands_by.await.unwrap();
+        let (lease, tag) = file.read().await.unwrap().unwrap();
+        assert_eq!(lease.leader.as_ref().unwrap().rpc_address, second.rpc_address().to_string());
+        assert_eq!(lease.epoch, 2);
+
+        file.write(Some(&tag), &Lease { epoch: 3, holder: "other".to_owned(), leader: None, ..lease }).await.unwrap();
+        let outcome = second.wait().await;
+        assert!(matches!(outcome, Err(Error::LeadershipLost(Loss::Superseded { epoch: 3 }))), "{outcome:?}");
+    }
 
     #[test]
     fn a_port_that_is_taken_may_be_that_of_a_job_manager() {

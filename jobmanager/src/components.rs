@@ -18,10 +18,10 @@ use wiesel_proto::resource_manager_server::ResourceManagerServer;
 
 use crate::dispatcher::{Dispatcher, DispatcherHandle};
 use crate::gateway::TaskExecutors;
-use crate::jobmaster::JobMasterContext;
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory, no_coordinators};
 use crate::jobmaster::source_coordinator::EnumeratorFactory;
+use crate::jobmaster::{JobMasterContext, JobRecords, RecordedJob};
 use crate::operations::Operations;
 use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions, check_folders};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
@@ -49,6 +49,12 @@ pub struct Environment {
     pub coordinators: CoordinatorFactory,
     /// Where coordinators are called.
     pub coordinator_calls: CoordinatorCalls,
+    /// The records of jobs, which outlive the JobManager; none: no job does.
+    pub records: Option<JobRecords>,
+    /// The jobs that go on from the JobManager that has led before.
+    pub recorded_jobs: Vec<RecordedJob>,
+    /// Tasks of such jobs go on as they are, if they can. Otherwise they are begun again from the last checkpoint.
+    pub adopts_tasks: bool,
 }
 
 impl Environment {
@@ -62,6 +68,9 @@ impl Environment {
             enumerators: Arc::new(wiesel_connectors::factory::enumerator),
             coordinators: no_coordinators(),
             coordinator_calls: CoordinatorCalls::OnBlockingThreads,
+            records: None,
+            recorded_jobs: Vec::new(),
+            adopts_tasks: false,
         }
     }
 }
@@ -73,7 +82,7 @@ pub struct Components {
     /// The TaskManagers.
     pub resource_manager: ResourceManagerHandle,
     /// What users asked for and is under way.
-    operations: Operations,
+    pub(crate) operations: Operations,
     /// Rows for clients.
     collectors: CollectCoordinators,
     configuration: Arc<Configuration>,
@@ -111,6 +120,7 @@ impl Components {
             executors.clone(),
         );
         let collectors = CollectCoordinators::default();
+        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
         let context = JobMasterContext {
             configuration: Arc::clone(&configuration),
             address: advertised,
@@ -119,17 +129,19 @@ impl Components {
             heartbeat_timeout: control.heartbeat_timeout,
             clock: Arc::clone(&clock),
             epoch,
+            adopts_tasks: environment.adopts_tasks,
             time_zone: environment.time_zone,
             executors,
             resource_manager: resource_manager_handle.clone(),
             collectors: collectors.clone(),
+            operations: operations.clone(),
             enumerators: environment.enumerators,
             coordinators: environment.coordinators,
             coordinator_calls: environment.coordinator_calls,
         };
         let address = context.address.clone();
-        let operations = Operations::new(store.result_retention, Arc::clone(&clock));
-        let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store);
+        let (dispatcher, dispatcher_handle, masters) =
+            Dispatcher::new(context, store, environment.records, environment.recorded_jobs);
 
         // The ResourceManager outlives the dispatcher: what is suspended still frees its slots.
         let stop_resource_manager = CancellationToken::new();

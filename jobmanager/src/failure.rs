@@ -75,6 +75,13 @@ impl From<proto::Failure> for FailureInfo {
     }
 }
 
+impl From<FailureInfo> for proto::Failure {
+    fn from(failure: FailureInfo) -> Self {
+        let FailureInfo { class, message, causes, fatal } = failure;
+        Self { class, message, causes, fatal }
+    }
+}
+
 impl From<&wiesel_operators::operator::Error> for FailureInfo {
     fn from(error: &wiesel_operators::operator::Error) -> Self {
         use wiesel_operators::operator::Error;

@@ -1,14 +1,22 @@
 //! The `jobmanager` process.
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
-use wiesel_common::config::options::{jobmanager, rest};
-use wiesel_common::config::{ConfigError, Configuration, conf_dir, load, parse_property};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use wiesel_common::config::Configuration;
 use wiesel_common::logging::complain;
 use wiesel_common::memory::JobManagerMemory;
-use wiesel_common::secret::{self, Secret};
+use wiesel_common::secret::Secret;
+use wiesel_common::time::SystemClock;
+use wiesel_jobmanager::application::artifact::{Artifact, user_lib_dir};
+use wiesel_jobmanager::application::bootstrap::Application;
+use wiesel_jobmanager::application::status::ApplicationStatus;
 use wiesel_jobmanager::cluster::{Environment, JobManager};
+use wiesel_jobmanager::dispatcher::DispatcherHandle;
+
+use crate::arguments::Arguments;
+
+mod arguments;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -25,52 +33,21 @@ const MAX_BLOCKING: usize = 16;
 /// For deeply nested SQL.
 const STACK_BYTES: usize = 8 << 20;
 
-/// The JobManager of a session cluster.
-#[derive(Parser)]
-#[command(name = "jobmanager", version, disable_help_flag = true)]
-struct Arguments {
-    /// A configuration key over those of the file.
-    #[arg(short = 'D', value_name = "KEY=VALUE")]
-    properties: Vec<String>,
-    /// The folder of config.yaml, instead of FLINK_CONF_DIR.
-    #[arg(short = 'c', long = "configDir", value_name = "FOLDER")]
-    config_dir: Option<std::path::PathBuf>,
-    /// The host this JobManager is reached by (jobmanager.rpc.address).
-    #[arg(short = 'h', long = "host")]
-    host: Option<String>,
-    /// The port of REST (rest.port).
-    #[arg(short = 'r', long = "webui-port", value_name = "PORT")]
-    webui_port: Option<u16>,
-    /// Only `cluster` is known; taken for the sake of scripts.
-    #[arg(short = 'x', long = "executionMode", value_name = "MODE")]
-    execution_mode: Option<String>,
-    /// Print help.
-    #[arg(long, action = clap::ArgAction::Help)]
-    help: Option<bool>,
-}
-
-fn configuration(arguments: &Arguments) -> Result<Configuration, ConfigError> {
-    let mut pairs = arguments.properties.iter().map(|text| parse_property(text)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(host) = &arguments.host {
-        pairs.push((jobmanager::RPC_ADDRESS.key().into(), host.clone()));
-    }
-    if let Some(port) = arguments.webui_port {
-        pairs.push((rest::PORT.key().into(), port.to_string()));
-    }
-    let folder = arguments.config_dir.clone().unwrap_or_else(conf_dir);
-    let mut configuration = load(&folder, pairs)?;
-    secret::load(&mut configuration, &folder)?;
-    Ok(configuration)
-}
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // What cannot be printed changes nothing of the status. 2, clap's own, is that of an application that was cancelled.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     if let Err(error) = wiesel_common::logging::init() {
         complain(format_args!("cannot open the log file: {error}"));
         return ExitCode::FAILURE;
     }
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!("the JobManager cannot run: {error}");
             if std::env::var_os(wiesel_common::logging::LOG_FILE_VARIABLE).is_some() {
@@ -81,17 +58,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let configuration = configuration(arguments)?;
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut configuration = arguments.configuration()?;
     wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
     wiesel_common::process::set_role("the JobManager");
     tracing::info!("Starting Wiesel JobManager {}", env!("CARGO_PKG_VERSION"));
+    JobManagerMemory::give_size(&mut configuration);
     configuration.log();
     tracing::info!("Final Master Memory configuration:");
     for line in JobManagerMemory::from_config(&configuration)?.breakdown() {
         tracing::info!("{line}");
     }
+    let application = application(arguments, &configuration)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(MAX_BLOCKING)
@@ -100,28 +79,84 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .thread_name("jobmanager")
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(serve(configuration));
+    let outcome = runtime.block_on(serve(configuration, application));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }
 
-async fn serve(configuration: Configuration) -> anyhow::Result<()> {
+/// What the cluster is for, if not for jobs that come. Whether there is something to run is known before a port is bound.
+fn application(arguments: &Arguments, configuration: &Configuration) -> anyhow::Result<Option<Application>> {
+    let Some(asked) = arguments.application() else { return Ok(None) };
+    let artifact = Artifact::load(&user_lib_dir(), asked.job.as_deref())?;
+    Ok(Some(Application::new(artifact, asked.job_id, configuration, Arc::new(SystemClock))?))
+}
+
+async fn serve(configuration: Configuration, application: Option<Application>) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let secret = Secret::from_configuration(&configuration)?;
-    let manager = JobManager::start(configuration, Environment::real(secret)).await?;
+    let handle = application.as_ref().map(|application| application.handle().clone());
+    let is_session = application.is_none();
+    let shuts_down = application.as_ref().is_some_and(Application::shuts_down);
+    // A signal that ends it does not wait until it leads.
+    let manager = tokio::select! {
+        started = JobManager::start_for(handle, configuration, Environment::real(secret)) => started?,
+        _ = terminated(&mut terminate, &mut interrupt) => {
+            let status = if is_session { ExitCode::SUCCESS } else { ExitCode::from(ApplicationStatus::Unknown.exit_status()) };
+            return Ok(status);
+        }
+    };
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
     wiesel_common::process::announce_up();
     let stop = manager.stop_token();
+    let status = run_application(application, manager.dispatcher().clone());
+    let told = manager.until_told();
     let wait = manager.wait();
-    tokio::pin!(wait);
-    let signal = tokio::select! {
-        outcome = &mut wait => return Ok(outcome?),
+    tokio::pin!(status, told, wait);
+    let (mut ended, mut takes_leave) = (None, false);
+    loop {
+        tokio::select! {
+            biased;
+            now = &mut status, if ended.is_none() => {
+                ended = Some(now);
+                takes_leave = shuts_down;
+            }
+            // Whoever stops the application with a savepoint hears where it is.
+            () = &mut told, if takes_leave => {
+                takes_leave = false;
+                tracing::info!("Shutting down with its application.");
+                stop.cancel();
+            }
+            outcome = &mut wait => {
+                outcome?;
+                break;
+            }
+            signal = terminated(&mut terminate, &mut interrupt) => {
+                tracing::info!("RECEIVED SIGNAL {signal}. Shutting down as requested.");
+                stop.cancel();
+            }
+        }
+    }
+    if is_session {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = ended.unwrap_or(ApplicationStatus::Unknown);
+    tracing::info!("Shut down with application status {status}.");
+    Ok(ExitCode::from(status.exit_status()))
+}
+
+/// Runs the application; without one this has no end.
+async fn run_application(application: Option<Application>, dispatcher: DispatcherHandle) -> ApplicationStatus {
+    match application {
+        Some(application) => application.run(dispatcher).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn terminated(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
-    };
-    tracing::info!("RECEIVED SIGNAL {signal}. Shutting down as requested.");
-    stop.cancel();
-    Ok(wait.await?)
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use wiesel_common::id::JobId;
 use wiesel_common::time::Clock;
@@ -52,12 +53,16 @@ struct Entry {
     progress: Progress,
     /// When it ended, or began (milliseconds since the epoch).
     since: i64,
+    /// Somebody has been told how it ended.
+    told: bool,
 }
 
 /// All operations of a JobManager. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Operations {
     entries: Arc<Mutex<HashMap<Key, Entry>>>,
+    /// Somebody has been told how one ended.
+    told: Arc<Notify>,
     /// Operations that no job runs; they end with the JobManager.
     running: Arc<Mutex<JoinSet<()>>>,
     retention: Duration,
@@ -72,7 +77,7 @@ pub(crate) struct Promise {
 
 impl Operations {
     pub(crate) fn new(retention: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { entries: Arc::default(), running: Arc::default(), retention, clock }
+        Self { entries: Arc::default(), told: Arc::default(), running: Arc::default(), retention, clock }
     }
 
     /// Runs an operation that is no job's; it keeps its promise itself.
@@ -90,7 +95,7 @@ impl Operations {
         if entries.contains_key(&key) {
             return None;
         }
-        entries.insert(key, Entry { progress: Progress::InProgress, since: now });
+        entries.insert(key, Entry { progress: Progress::InProgress, since: now, told: false });
         Some(Promise { operations: self.clone(), key: Some(key) })
     }
 
@@ -98,7 +103,35 @@ impl Operations {
     pub(crate) fn progress(&self, key: &Key) -> Option<Progress> {
         let mut entries = self.entries.lock();
         self.forget_old(&mut entries, self.clock.monotonic_millis());
-        entries.get(key).map(|entry| entry.progress.clone())
+        let entry = entries.get_mut(key)?;
+        if matches!(entry.progress, Progress::Over(_)) {
+            entry.told = true;
+            self.told.notify_waiters();
+        }
+        Some(entry.progress.clone())
+    }
+
+    /// Waits until those who asked for operations know how they ended, at the most as long as that is kept: whoever stops a job
+    /// with a savepoint would else not hear where it is from a cluster that ends with its job.
+    pub(crate) async fn until_told(&self) {
+        let told = async {
+            loop {
+                let told = self.told.notified();
+                if self.all_told() {
+                    return;
+                }
+                told.await;
+            }
+        };
+        if tokio::time::timeout(self.retention, told).await.is_err() {
+            tracing::info!("the JobManager waits no longer for clients to ask how savepoints and checkpoints ended");
+        }
+    }
+
+    fn all_told(&self) -> bool {
+        let mut entries = self.entries.lock();
+        self.forget_old(&mut entries, self.clock.monotonic_millis());
+        entries.values().all(|entry| entry.told)
     }
 
     fn forget_old(&self, entries: &mut HashMap<Key, Entry>, now: i64) {
@@ -114,6 +147,11 @@ impl Operations {
 }
 
 impl Promise {
+    /// The id under which the caller knows the operation.
+    pub(crate) fn trigger(&self) -> Option<[u8; 16]> {
+        self.key.map(|key| key.trigger)
+    }
+
     /// It ended.
     pub(crate) fn keep(mut self, result: Result<Outcome, FailureInfo>) {
         self.end(result);
@@ -122,7 +160,7 @@ impl Promise {
     fn end(&mut self, result: Result<Outcome, FailureInfo>) {
         let Some(key) = self.key.take() else { return };
         let since = self.operations.clock.monotonic_millis();
-        self.operations.entries.lock().insert(key, Entry { progress: Progress::Over(result), since });
+        self.operations.entries.lock().insert(key, Entry { progress: Progress::Over(result), since, told: false });
     }
 }
 
@@ -156,6 +194,28 @@ mod tests {
         clock.set(1_101);
         assert!(operations.progress(&key(1)).is_none());
         assert!(operations.progress(&key(2)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_ends_waits_for_those_who_do_not_know_yet() {
+        let operations = Operations::new(Duration::from_secs(300), Arc::new(ManualClock::default()));
+        operations.until_told().await;
+        let promise = operations.begin(key(1)).unwrap();
+        let begun = tokio::time::Instant::now();
+        let asking = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // What is under way tells nobody how it ended.
+            assert!(matches!(operations.progress(&key(1)), Some(Progress::InProgress)));
+            promise.keep(Ok(Outcome::Disposed));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(operations.progress(&key(1)).is_some());
+        };
+        tokio::join!(operations.until_told(), asking);
+        assert_eq!(begun.elapsed().as_secs(), 2);
+        // Somebody who never asks does not keep it for ever.
+        drop(operations.begin(key(2)).unwrap());
+        operations.until_told().await;
+        assert_eq!(begun.elapsed().as_secs(), 302);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use wiesel_common::config::{
 };
 use wiesel_common::filesystem::Location;
 
+use crate::application::info::ApplicationHandle;
 use crate::jobmaster::checkpoint::options::CheckpointOptions;
 use crate::jobmaster::restart_strategy::RestartStrategyOptions;
 use crate::resourcemanager::slot_manager::LoadBalanceMode;
@@ -98,6 +99,8 @@ pub struct RestOptions {
     pub bind_ports: PortRange,
     /// The longest body.
     pub max_content_length: usize,
+    /// What the cluster is for, if clients may not submit jobs and run artifacts.
+    pub application: Option<ApplicationHandle>,
     /// Artifacts may be uploaded and run.
     pub submit: bool,
     /// A dashboard may offer to cancel jobs.
@@ -211,6 +214,7 @@ impl RestOptions {
             bind_address: host(config, &rest::BIND_ADDRESS)?,
             bind_ports: config.get(&rest::BIND_PORT)?,
             max_content_length: max_content_length(config)?,
+            application: None,
             submit: config.get(&rest::SUBMIT_ENABLE)?,
             cancel: config.get(&rest::CANCEL_ENABLE)?,
             upload_dir: base.join("flink-web-upload"),

@@ -40,7 +40,7 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// More came of the rows of a batch than is made at once: whoever evaluates cuts the batch.
+    /// More came of the rows of a batch than is made at once: the operator that evaluates cuts the batch.
     #[error("the values made of a batch have more bytes than it may have")]
     OverBudget,
     /// A kernel refused its input.

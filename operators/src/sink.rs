@@ -150,12 +150,10 @@ pub struct RestoredSink<S, C> {
 /// What is to be made final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitRequest<C> {
-    /// What.
+    /// The files, rows or transaction of one subtask, as its writer has given them.
     pub committable: C,
     /// The restored checkpoint names it: another attempt may have committed it before.
     pub is_restored: bool,
-    /// How often that was tried before.
-    pub tries: u32,
 }
 
 /// What could not be made final for now.

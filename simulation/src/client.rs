@@ -1,6 +1,6 @@
 //! Who submits jobs, looks after them, and goes on from their checkpoints and savepoints when they are gone. It uses the REST
 //! API but for submitting and looking.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use wiesel_common::id::JobId;
 use wiesel_jobmanager::components::Components;
+use wiesel_jobmanager::failure::STOP_WITH_SAVEPOINT_STOPPING;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 
 use crate::external::External;
@@ -83,6 +84,12 @@ struct Progress {
     operation: Option<Operation>,
     /// The savepoint that the last job stopped with.
     savepoint: Option<String>,
+    /// Whether the job was to stop with a savepoint, which nobody says anything of any more.
+    may_have_stopped: bool,
+    /// The last job has ended with a savepoint whose place nobody has said.
+    ended_with_savepoint: bool,
+    /// Savepoints that jobs have started from.
+    started_from: BTreeSet<String>,
     finished: bool,
     /// When the next job is submitted.
     submit_at: u64,
@@ -92,6 +99,7 @@ impl Progress {
     /// The job is over, and its work is not done.
     fn again(&mut self, at: u64) {
         (self.runs, self.wish, self.operation) = (false, None, None);
+        self.may_have_stopped = false;
         self.submit_at = at;
     }
 }
@@ -107,6 +115,8 @@ pub struct Client {
     fixed: Option<(u32, bool)>,
     /// No job may fail.
     none_fails: bool,
+    /// Jobs outlive their JobManagers.
+    recovers: bool,
     next_look: u64,
     next_job: u64,
     violation: Option<String>,
@@ -123,6 +133,9 @@ impl Client {
             wish: None,
             operation: None,
             savepoint: None,
+            may_have_stopped: false,
+            ended_with_savepoint: false,
+            started_from: BTreeSet::new(),
             finished: false,
             submit_at: random.random_range(100..40_000),
         });
@@ -133,7 +146,8 @@ impl Client {
             slots: settings.slots(),
             places: settings.task_managers.len(),
             fixed: settings.parallelism.map(|parallelism| (parallelism, true)),
-            none_fails: settings.only_late,
+            none_fails: settings.only_late || settings.only_successions,
+            recovers: settings.recovers,
             next_look: 0,
             next_job: 0,
             violation: None,
@@ -183,19 +197,28 @@ impl Client {
         }
     }
 
-    /// All its jobs are gone. One that had done its work, which it may have kept no checkpoint of, is not started again.
+    /// All its jobs are gone, unless they go on under the next one, which knows nothing of what was under way. One that had done its work, which it may have kept no checkpoint of, is not started again.
     pub fn job_manager_died(&mut self, now: u64, external: &External, tickets: &Tickets) {
         // Also of those that are over something may have been left to do.
         self.abandoned.extend(self.progress.iter().flat_map(|known| &known.jobs));
         for known in self.progress.iter_mut().filter(|known| known.runs) {
-            let all_rows = external.seen(known.workload.id) == known.workload.all_rows();
-            known.finished = all_rows && tickets.missing(known.workload.id, external).is_none();
+            if self.recovers {
+                known.may_have_stopped |= known.operation.take().is_some_and(|operation| operation.stops);
+                continue;
+            }
+            known.finished = is_done(&known.workload, external, tickets);
             known.again(now + self.random.random_range(100..10_000));
         }
     }
 
     /// Does what is due. Returns stalls that are to meet what it did: place and length.
-    pub fn act(&mut self, now: u64, manager: &JobManager<'_>, store: &Store, tickets: &Tickets) -> Vec<(Place, u64)> {
+    pub fn act(
+        &mut self,
+        now: u64,
+        manager: &JobManager<'_>,
+        store: &Store,
+        (external, tickets): (&External, &Tickets),
+    ) -> Vec<(Place, u64)> {
         if now < self.next_look {
             return Vec::new();
         }
@@ -206,7 +229,7 @@ impl Client {
                 continue;
             }
             if self.progress[at].runs {
-                self.look(at, now, manager, tickets);
+                self.look(at, now, manager, external, tickets);
             } else if now >= self.progress[at].submit_at {
                 self.submit(at, manager, store);
                 if self.random.random_ratio(1, 3) {
@@ -218,14 +241,21 @@ impl Client {
         stalls
     }
 
-    fn look(&mut self, at: usize, now: u64, manager: &JobManager<'_>, tickets: &Tickets) {
+    fn look(&mut self, at: usize, now: u64, manager: &JobManager<'_>, external: &External, tickets: &Tickets) {
         let known = &mut self.progress[at];
         let Some(&id) = known.jobs.last() else { return };
         let Some(info) = manager.process.run(manager.components.dispatcher.describe(id)) else {
+            if self.recovers && self.abandoned.contains(&id) {
+                // It ended under the JobManager before, and nobody asked.
+                known.finished = is_done(&known.workload, external, tickets);
+                known.ended_with_savepoint = known.may_have_stopped;
+                return known.again(now + self.random.random_range(100..5_000));
+            }
             self.violation = Some(format!("the job {id} is not known any more"));
             return;
         };
-        if info.status == JobStatus::Finished {
+        // What has ended under one JobManager says nothing to the next.
+        if info.status == JobStatus::Finished && !self.abandoned.contains(&id) {
             self.violation = tickets.unheard(id).or(self.violation.take());
         }
         if let Some(operation) = known.operation.take() {
@@ -253,9 +283,17 @@ impl Client {
         // How a job that was to stop with a savepoint has ended is told with the savepoint.
         let known = &mut self.progress[at];
         match info.status {
+            JobStatus::Finished if known.may_have_stopped => {
+                known.finished = is_done(&known.workload, external, tickets);
+                known.ended_with_savepoint = true;
+                known.again(now + self.random.random_range(100..5_000));
+            }
             JobStatus::Finished if known.operation.is_none() => known.finished = true,
             status if status.is_terminal() && known.operation.is_none() => {
                 tracing::info!(%id, %status, failure = ?info.failure, "a job ended before its work was done");
+                let failure = info.failure.as_ref();
+                known.ended_with_savepoint =
+                    failure.is_some_and(|failure| failure.class == STOP_WITH_SAVEPOINT_STOPPING);
                 let failed_for_nothing = self.none_fails && status == JobStatus::Failed;
                 if failed_for_nothing || info.failure.as_ref().is_some_and(|failure| failure.fatal) {
                     self.violation = Some(format!("the job {id} failed for good: {:?}", info.failure));
@@ -269,7 +307,12 @@ impl Client {
     fn submit(&mut self, at: usize, manager: &JobManager<'_>, store: &Store) {
         let known = &mut self.progress[at];
         let mut configuration = BTreeMap::new();
-        if let Some(pointer) = known.savepoint.take().or_else(|| latest(&known.jobs, store)) {
+        // One that a JobManager had not completed when it died looks complete until the next one deletes it.
+        let all = std::mem::take(&mut known.ended_with_savepoint) || !self.recovers;
+        let counts = |folder: &str| all || folder.contains("/checkpoints/") || known.started_from.contains(folder);
+        let pointer = known.savepoint.take().or_else(|| latest(&known.jobs, store, counts));
+        if let Some(pointer) = pointer {
+            known.started_from.insert(pointer.clone());
             configuration.insert("execution.state-recovery.path".to_owned(), pointer);
             let mode = if self.random.random() { "CLAIM" } else { "NO_CLAIM" };
             configuration.insert("execution.state-recovery.claim-mode".to_owned(), mode.to_owned());
@@ -294,6 +337,11 @@ impl Client {
             Err(error) => self.violation = Some(format!("a job was not taken: {error}")),
         }
     }
+}
+
+/// Whether all of a workload is committed.
+fn is_done(workload: &Workload, external: &External, tickets: &Tickets) -> bool {
+    external.seen(workload.id) == workload.all_rows() && tickets.missing(workload.id, external).is_none()
 }
 
 /// What became of a savepoint.
@@ -333,13 +381,14 @@ fn dispose(manager: &JobManager<'_>, savepoint: &str) -> Result<(), String> {
     manager.call("POST", "/savepoint-disposal", &json!({ "savepoint-path": savepoint })).map(|_| ())
 }
 
-/// The latest checkpoint or savepoint of the last job that has one.
-fn latest(jobs: &[JobId], store: &Store) -> Option<String> {
+/// The latest checkpoint or savepoint that counts of the last job that has one.
+fn latest(jobs: &[JobId], store: &Store, counts: impl Fn(&str) -> bool) -> Option<String> {
     let complete = store.complete();
+    let complete = complete.iter().map(|(file, metadata)| (file.trim_end_matches("/_metadata"), metadata));
+    let complete: Vec<_> = complete.filter(|(folder, _)| counts(folder)).collect();
     jobs.iter().rev().find_map(|job| {
         let id = job.to_bytes();
         let of_job = complete.iter().filter(|(_, metadata)| metadata.job_id == id);
-        let latest = of_job.max_by_key(|(_, metadata)| metadata.checkpoint_id);
-        latest.map(|(file, _)| file.trim_end_matches("/_metadata").to_owned())
+        of_job.max_by_key(|(_, metadata)| metadata.checkpoint_id).map(|(folder, _)| (*folder).to_owned())
     })
 }

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_expressions::expression::Zone;
 use wiesel_jobmanager::components::{Components, Environment};
+use wiesel_jobmanager::ha::MemoryRecords;
+use wiesel_jobmanager::jobmaster::JobRecords;
 use wiesel_jobmanager::jobmaster::operator_coordinator_holder::CoordinatorCalls;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_jobmanager::options::RestOptions;
@@ -27,6 +29,7 @@ use crate::network::{Network, ProcessId};
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::store::{Mood, Store};
+use crate::successions::Successions;
 use crate::task::SimulatedTasks;
 use crate::tickets::Tickets;
 use crate::workload;
@@ -68,6 +71,8 @@ pub struct Outcome {
     pub jobs: usize,
     /// Rows that were committed.
     pub rows: usize,
+    /// Tasks that went on under another JobManager.
+    pub adopted: usize,
 }
 
 enum Role {
@@ -93,6 +98,9 @@ pub struct Cluster {
     external: External,
     tickets: Tickets,
     attempts: Attempts,
+    /// What outlives a JobManager.
+    records: MemoryRecords,
+    successions: Successions,
     /// By place; none: it is down.
     nodes: Vec<Option<Node>>,
     next_process: ProcessId,
@@ -136,6 +144,16 @@ impl Cluster {
         Self::with(seed, Settings::late)
     }
 
+    /// A cluster whose jobs outlive its JobManagers.
+    pub fn recovering(seed: u64) -> Self {
+        Self::with(seed, Settings::recovering)
+    }
+
+    /// A cluster in which one JobManager dies after another, and nothing else goes wrong.
+    pub fn successions(seed: u64) -> Self {
+        Self::with(seed, Settings::successions)
+    }
+
     fn with(seed: u64, settings: fn(u64, &mut StdRng) -> Settings) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let settings = settings(seed, &mut random);
@@ -154,6 +172,8 @@ impl Cluster {
             external: External::default(),
             tickets: Tickets::default(),
             attempts: Attempts::default(),
+            records: MemoryRecords::default(),
+            successions: Successions::default(),
             nodes,
             next_process: 0,
             client,
@@ -218,6 +238,7 @@ impl Cluster {
             faults: self.faults,
             jobs: self.client.jobs(),
             rows: self.settings.workloads.iter().map(|known| self.external.seen(known.id)).sum(),
+            adopted: self.successions.adopted(),
         })
     }
 
@@ -256,10 +277,11 @@ impl Cluster {
             && !process.is_stalled()
         {
             let manager = JobManager { process, components, rest };
-            for (place, length) in self.client.act(self.now, &manager, &self.store, &self.tickets) {
+            let seen = (&self.external, &self.tickets);
+            for (place, length) in self.client.act(self.now, &manager, &self.store, seen) {
                 // What the client did is under way by then.
                 let at = self.now + self.random.random_range(0..100);
-                if at < self.settings.faults_until && !self.settings.only_late {
+                if at < self.settings.faults_until && !self.settings.is_mild() {
                     self.at(at, Due::Inflict(Fault::Stall(place, length)));
                 }
             }
@@ -271,7 +293,7 @@ impl Cluster {
     /// Lets faults come while coordinators hold back their events.
     fn meet_snapshots(&mut self) {
         let snapshots = self.tickets.take_snapshots();
-        if self.settings.only_late || self.settings.parallelism.is_some() {
+        if self.settings.is_mild() || self.settings.parallelism.is_some() {
             return;
         }
         for _ in 0..snapshots {
@@ -288,7 +310,7 @@ impl Cluster {
 
     fn check(&mut self) -> Result<(), Violation> {
         let violations = self.external.violations().into_iter().chain(self.store.violations());
-        let violation = violations.chain(self.tickets.violations()).next();
+        let violation = violations.chain(self.tickets.violations()).chain(self.attempts.violations()).next();
         if let Some(what) = violation.or_else(|| self.client.violation()) {
             return Err(self.violation(what));
         }
@@ -348,7 +370,8 @@ impl Cluster {
             truth: task_managers.map(TaskManagerComponents::slots).collect(),
             doubled: self.attempts.doubled(),
         };
-        self.agreement.check(self.now, &beliefs).map_err(|what| self.violation(what))
+        let gone_on = self.successions.look(&beliefs.jobs);
+        gone_on.and_then(|()| self.agreement.check(self.now, &beliefs)).map_err(|what| self.violation(what))
     }
 
     fn check_rest(&self) -> Result<(), Violation> {
@@ -389,9 +412,18 @@ impl Cluster {
         match due {
             Due::Fault => {
                 let (task_managers, workloads) = (self.settings.task_managers.len(), self.settings.workloads.len());
-                let draw = if self.settings.only_late { Fault::draw_late } else { Fault::draw };
-                let fault = draw(&mut self.random, task_managers, workloads);
-                self.inflict(fault);
+                let fault = match &self.settings {
+                    Settings { only_late: true, .. } => Fault::draw_late(&mut self.random, task_managers, workloads),
+                    Settings { only_successions: true, .. } => Fault::draw_succession(&mut self.random, false),
+                    Settings { recovers: true, .. } => {
+                        self.records.lose_answers(self.random.random_range(0..3));
+                        Fault::draw_recovering(&mut self.random, task_managers, workloads)
+                    }
+                    _ => Fault::draw(&mut self.random, task_managers, workloads),
+                };
+                if !self.settings.only_successions || self.runs_calmly() {
+                    self.inflict(fault);
+                }
                 let next = self.now + self.random.random_range(200..self.settings.calm);
                 if next < self.settings.faults_until {
                     self.at(next, Due::Fault);
@@ -415,6 +447,24 @@ impl Cluster {
             }
             Due::StoreWell => self.store.set_mood(Mood { failing: 0, slow: 20, hangs: false }),
             Due::Heal => self.heal(),
+        }
+    }
+
+    /// All tasks of all jobs run, or have finished.
+    fn runs_calmly(&self) -> bool {
+        let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0] else { return false };
+        let jobs = process.run(components.dispatcher.describe_all());
+        jobs.iter().filter(|job| !job.status.is_terminal()).all(|job| Successions::runs_calmly(job))
+    }
+
+    /// Notes what a JobManager leads that dies.
+    fn note_last_words(&mut self) {
+        if let Some(Node { process, role: Role::JobManager(components, _), .. }) = &self.nodes[0]
+            && self.settings.recovers
+            && !process.is_stalled()
+        {
+            let jobs = process.run(components.dispatcher.describe_all());
+            self.successions.died(&jobs, self.settings.only_successions);
         }
     }
 
@@ -446,6 +496,9 @@ impl Cluster {
                 }
             }
             Fault::Kill { place, down, silently } => {
+                if place == 0 {
+                    self.note_last_words();
+                }
                 if let Some(node) = self.nodes[place].take() {
                     self.network.leave(node.id, silently);
                     drop(node);
@@ -540,10 +593,20 @@ impl Cluster {
             enumerators: workload::enumerators(),
             coordinators: self.tickets.coordinators(),
             coordinator_calls: CoordinatorCalls::Inline,
+            records: None,
+            recorded_jobs: Vec::new(),
+            adopts_tasks: self.settings.adopts_tasks,
         };
         let configuration = Arc::new(self.configuration());
         let options = RestOptions::read(&configuration).expect("the settings of a simulation are valid");
         process.run(async {
+            let mut environment = environment;
+            if self.settings.recovers {
+                let records = JobRecords::lead(Arc::new(self.records.clone()), id.into()).await;
+                let records = records.expect("no later leader has begun");
+                environment.recorded_jobs = records.jobs().await.expect("records in memory can be read");
+                environment.records = Some(records);
+            }
             let stop = CancellationToken::new();
             let components = Components::start(configuration, environment, JOB_MANAGER.to_owned(), stop);
             let components = components.expect("the settings of a simulation are valid");

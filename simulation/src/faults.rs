@@ -153,6 +153,24 @@ impl Fault {
         }
     }
 
+    /// One of many faults for a cluster whose jobs outlive its JobManagers.
+    pub fn draw_recovering(random: &mut StdRng, task_managers: usize, workloads: usize) -> Self {
+        if random.random_ratio(1, 5) {
+            Self::draw_succession(random, true)
+        } else {
+            Self::draw(random, task_managers, workloads)
+        }
+    }
+
+    /// The JobManager dies, and another one is there after a while. `maybe_silently`: its peers may not be told.
+    pub fn draw_succession(random: &mut StdRng, maybe_silently: bool) -> Self {
+        Self::Kill {
+            place: 0,
+            down: some_time(random, 50, 15_000),
+            silently: maybe_silently && random.random_ratio(1, 4),
+        }
+    }
+
     /// One of some faults that meet a checkpoint while coordinators hold back their events: between their snapshots and the word that
     /// all tasks at which it begins know of it.
     pub fn draw_at_snapshot(random: &mut StdRng, task_managers: usize) -> Self {

@@ -28,6 +28,7 @@ pub mod network;
 pub mod process;
 pub mod settings;
 pub mod store;
+pub mod successions;
 pub mod task;
 pub mod tickets;
 pub mod workload;

@@ -48,6 +48,12 @@ pub struct Settings {
     pub most_calls: u64,
     /// How long tasks go on without a JobMaster, in milliseconds; 0: they end with it.
     pub tasks_without_leader: u64,
+    /// Jobs are recorded, and go on when another JobManager leads.
+    pub recovers: bool,
+    /// Their tasks go on as they are, if they can.
+    pub adopts_tasks: bool,
+    /// Nothing goes wrong but that one JobManager dies after another, while all tasks run. Jobs do not restart, and no task does.
+    pub only_successions: bool,
     /// Nothing goes wrong but that calls are late. Jobs do not restart, and must not fail.
     pub only_late: bool,
 }
@@ -80,6 +86,9 @@ impl Settings {
             most_calls: 6_000,
             // Not drawn, so that the rest of a run is what it would be otherwise.
             tasks_without_leader: [0, 2_000, 20_000, 120_000][(seed % 4) as usize],
+            recovers: false,
+            adopts_tasks: false,
+            only_successions: false,
             only_late: false,
         };
         settings.configure(random);
@@ -95,6 +104,27 @@ impl Settings {
         let keys =
             [("restart-strategy.type", "none".to_owned()), ("taskmanager.slot.timeout", format!("{SLOT_TIMEOUT} ms"))];
         settings.configuration.extend(keys.map(|(key, value)| (key.to_owned(), value)));
+        settings
+    }
+
+    /// Jobs outlive their JobManagers, and four of five times their tasks do.
+    pub fn recovering(seed: u64, random: &mut StdRng) -> Self {
+        let mut settings = Self::draw(seed, random);
+        (settings.recovers, settings.adopts_tasks) = (true, !seed.is_multiple_of(5));
+        settings
+    }
+
+    /// One JobManager dies after another, and nothing else goes wrong.
+    pub fn successions(seed: u64, random: &mut StdRng) -> Self {
+        let mut settings = Self::recovering(seed, random);
+        (settings.adopts_tasks, settings.only_successions) = (true, true);
+        settings.tasks_without_leader = 120_000;
+        settings.calm = 10_000;
+        // With Flink's timeouts every TaskManager is back in time.
+        for key in ["heartbeat.interval", "heartbeat.timeout", "pekko.ask.timeout"] {
+            settings.configuration.remove(key);
+        }
+        settings.configuration.insert("restart-strategy.type".to_owned(), "none".to_owned());
         settings
     }
 
@@ -146,6 +176,11 @@ impl Settings {
     /// The store's URI without a path.
     pub fn store_root(&self) -> String {
         format!("s3://{}", self.store_name)
+    }
+
+    /// Nothing goes wrong but what the settings say.
+    pub fn is_mild(&self) -> bool {
+        self.only_late || self.only_successions
     }
 
     /// All slots.

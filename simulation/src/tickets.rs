@@ -60,12 +60,30 @@ pub struct Told {
     /// It is told nothing more.
     #[prost(bool, tag = "4")]
     pub last: bool,
+    /// Which coordinator tells it: they are numbered, and `number` counts what this one has told the attempt.
+    #[prost(uint64, tag = "5")]
+    pub coordinator: u64,
+}
+
+/// What a coordinator goes on from.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct Snapshot {
+    #[prost(uint32, tag = "1")]
+    next: u32,
+    /// Tickets before the next one that nobody has.
+    #[prost(uint32, repeated, tag = "2")]
+    free: Vec<u32>,
+    /// By subtask, whether it wants none any more.
+    #[prost(bool, repeated, tag = "3")]
+    left: Vec<bool>,
 }
 
 #[derive(Default)]
 struct State {
-    /// By workload: how many tickets its last coordinator counts as given.
-    given: BTreeMap<u32, u32>,
+    /// By workload: the next ticket of its last coordinator, and those before it that it counts as not given.
+    given: BTreeMap<u32, (u32, BTreeSet<u32>)>,
+    /// How many coordinators there have been.
+    coordinators: u64,
     /// By job and subtask: the attempt of the latest execution that has ended well, and that execution.
     ended: BTreeMap<JobId, BTreeMap<u32, (u32, AttemptId)>>,
     /// The attempts whose last word was heard.
@@ -87,7 +105,13 @@ impl Tickets {
             let Some(Kind::Sink(spec)) = &operator.kind else { return None };
             let workload = spec.options.get("workload")?.parse().ok()?;
             let customers = (0..context.parallelism).map(|_| Customer::default()).collect();
-            let office = Office { tickets: tickets.clone(), workload, next: 0, customers, turn: 0 };
+            let number = {
+                let mut state = tickets.0.lock();
+                state.coordinators += 1;
+                state.coordinators
+            };
+            let tickets = tickets.clone();
+            let office = Office { tickets, workload, number, customers, ..Office::default() };
             let make: MakeCoordinator = Box::new(move || Ok(Box::new(office)));
             Some(make)
         })
@@ -114,10 +138,10 @@ impl Tickets {
 
     /// Of a workload: what is wrong with its tickets if all that were given are to be committed.
     pub fn missing(&self, workload: u32, external: &External) -> Option<String> {
-        let given = self.0.lock().given.get(&workload).copied().unwrap_or_default();
+        let (given, free) = self.0.lock().given.get(&workload).cloned().unwrap_or_default();
         let committed = external.tickets(workload);
-        let missing = (0..given).find(|ticket| !committed.contains(ticket));
-        let unknown = committed.range(given..).next();
+        let missing = (0..given).find(|ticket| !free.contains(ticket) && !committed.contains(ticket));
+        let unknown = committed.range(given..).chain(committed.intersection(&free)).next();
         match (missing, unknown) {
             (None, None) => None,
             (Some(ticket), _) => Some(format!("ticket {ticket} of {given} of workload {workload} was not committed")),
@@ -145,41 +169,55 @@ impl Tickets {
 #[derive(Default)]
 struct Customer {
     attempt: Option<AttemptId>,
-    /// How many events it was sent, and how many came from it.
+    /// How many events it was sent, and the number of the last that came from it.
     told: u64,
     heard: u64,
+    /// It was told that it is told nothing more.
     left: bool,
+    /// It may have been told so by the coordinator before: it gets nothing that it has not asked for.
+    may_have_left: bool,
 }
 
 /// The coordinator.
+#[derive(Default)]
 struct Office {
     tickets: Tickets,
     workload: u32,
-    /// The next ticket: its state.
+    /// Its own.
+    number: u64,
+    /// The next ticket, and those before it that nobody has: its state.
     next: u32,
+    free: BTreeSet<u32>,
     customers: Vec<Customer>,
     /// Who gets the next ticket that nobody has asked for.
     turn: usize,
+    /// By subtask, whether it had left by the snapshot.
+    had_left: Vec<bool>,
+    /// The subtasks go on from a coordinator before this one, which may have heard what this one does not.
+    goes_on: bool,
 }
 
 impl Office {
     /// What is known of its state from outside.
     fn publish(&self) {
-        self.tickets.0.lock().given.insert(self.workload, self.next);
+        self.tickets.0.lock().given.insert(self.workload, (self.next, self.free.clone()));
     }
 
     fn tell(&mut self, subtask: u32, told: Told, events: &mut Events) {
         let customer = &mut self.customers[subtask as usize];
         customer.told += 1;
-        events.send(subtask, Told { number: customer.told, ..told }.encode_to_vec().into());
+        let told = Told { number: customer.told, coordinator: self.number, ..told };
+        events.send(subtask, told.encode_to_vec().into());
     }
 
     fn give(&mut self, subtask: u32, asked: bool, events: &mut Events) {
-        if self.customers[subtask as usize].left {
+        let customer = &self.customers[subtask as usize];
+        if customer.left || customer.may_have_left && !asked {
             return;
         }
-        self.tell(subtask, Told { ticket: Some(self.next), asked, ..Told::default() }, events);
-        self.next += 1;
+        let ticket = self.free.pop_first().unwrap_or(self.next);
+        self.next = self.next.max(ticket + 1);
+        self.tell(subtask, Told { ticket: Some(ticket), asked, ..Told::default() }, events);
         self.publish();
     }
 
@@ -192,7 +230,8 @@ impl Office {
     /// Notes what comes from a subtask, and whether it comes as it must.
     fn check(&mut self, sender: EventSender, number: u64) {
         let customer = &mut self.customers[sender.subtask as usize];
-        customer.heard += 1;
+        let is_first = customer.attempt.is_none();
+        customer.heard = if is_first && self.goes_on { number } else { customer.heard + 1 };
         let attempt = *customer.attempt.get_or_insert(sender.attempt);
         if (attempt, customer.heard) != (sender.attempt, number) {
             let heard = customer.heard;
@@ -206,9 +245,26 @@ impl Office {
 
 impl OperatorCoordinator for Office {
     fn restore(&mut self, _: u64, state: &[u8]) -> Result<()> {
-        let bytes = state.try_into().map_err(|_| Error::Plan("the state of a coordinator has 4 bytes".into()))?;
-        self.next = u32::from_be_bytes(bytes);
+        let Snapshot { next, free, left } = Snapshot::decode(state).map_err(|error| Error::Plan(error.to_string()))?;
+        (self.next, self.free, self.had_left) = (next, free.into_iter().collect(), left);
         Ok(())
+    }
+
+    fn sent(&mut self, sent: &[(u32, Bytes)]) -> Result<bool> {
+        self.goes_on = true;
+        for (customer, had_left) in self.customers.iter_mut().zip(&self.had_left) {
+            customer.may_have_left = *had_left;
+        }
+        for (subtask, event) in sent {
+            let told = Told::decode(event.clone()).map_err(|error| Error::Plan(error.to_string()))?;
+            self.customers[*subtask as usize].left |= told.last;
+            if let Some(ticket) = told.ticket {
+                self.free.extend(self.next..ticket.max(self.next));
+                self.free.remove(&ticket);
+                self.next = self.next.max(ticket + 1);
+            }
+        }
+        Ok(true)
     }
 
     fn start(&mut self, events: &mut Events) -> Result<()> {
@@ -222,6 +278,8 @@ impl OperatorCoordinator for Office {
         self.check(sender, said.number);
         match said.word() {
             Word::Ask => self.give(sender.subtask, true, events),
+            // It says so again to each coordinator that may not have heard it.
+            Word::Leave if self.customers[sender.subtask as usize].left => {}
             Word::Leave => {
                 self.customers[sender.subtask as usize].left = true;
                 self.tell(sender.subtask, Told { last: true, ..Told::default() }, events);
@@ -242,7 +300,9 @@ impl OperatorCoordinator for Office {
 
     fn snapshot(&mut self, _: u64) -> Result<Bytes> {
         self.tickets.0.lock().snapshots += 1;
-        Ok(Bytes::copy_from_slice(&self.next.to_be_bytes()))
+        let left = self.customers.iter().map(|customer| customer.left || customer.may_have_left).collect();
+        let snapshot = Snapshot { next: self.next, free: self.free.iter().copied().collect(), left };
+        Ok(snapshot.encode_to_vec().into())
     }
 
     fn checkpoint_completed(&mut self, _: u64, events: &mut Events) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The jobs that are simulated: bounded splits of numbered rows, read by sources, spread by row, and written exactly once by
 //! sinks with transactions.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -107,9 +107,9 @@ impl JobPlan {
 
 /// Hands out the splits one by one, in order.
 struct Enumerator {
-    splits: u32,
     rows: u32,
-    next: u32,
+    /// Their numbers.
+    left: BTreeSet<u32>,
 }
 
 /// Makes the enumerators of simulated sources.
@@ -117,7 +117,7 @@ pub fn enumerators() -> EnumeratorFactory {
     Arc::new(|spec, _| {
         let number = |key: &str| spec.options.get(key).and_then(|value| value.parse().ok());
         match (number("splits"), number("rows")) {
-            (Some(splits), Some(rows)) => Ok(Box::new(Enumerator { splits, rows, next: 0 }) as _),
+            (Some(splits), Some(rows)) => Ok(Box::new(Enumerator { rows, left: (0..splits).collect() }) as _),
             _ => Err(Error::Plan("not a simulated source".into())),
         }
     })
@@ -129,21 +129,27 @@ impl SplitEnumerator for Enumerator {
     }
 
     fn request_split(&mut self, _: u32, _: &str) -> Result<SplitAssignment> {
-        if self.next == self.splits {
-            return Ok(SplitAssignment::NoMoreSplits);
-        }
-        let split = Split { number: self.next, next: 0, end: self.rows };
-        self.next += 1;
+        let Some(number) = self.left.pop_first() else { return Ok(SplitAssignment::NoMoreSplits) };
+        let split = Split { number, next: 0, end: self.rows };
         Ok(SplitAssignment::Splits(vec![split.encode_to_vec().into()]))
     }
 
     fn snapshot(&mut self) -> Result<Bytes> {
-        Ok(Bytes::copy_from_slice(&self.next.to_be_bytes()))
+        Ok(self.left.iter().flat_map(|number| number.to_be_bytes()).collect())
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let bytes = state.try_into().map_err(|_| Error::Plan("the state of an enumerator has 4 bytes".into()))?;
-        self.next = u32::from_be_bytes(bytes);
+        let numbers = state.chunks(4).map(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
+        let numbers: Option<BTreeSet<u32>> = numbers.collect();
+        self.left = numbers.ok_or_else(|| Error::Plan("the state of an enumerator has 4 bytes a split".into()))?;
         Ok(())
+    }
+
+    fn given(&mut self, given: &[(u32, Bytes)]) -> Result<bool> {
+        for (_, split) in given {
+            let split = Split::decode(split.clone()).map_err(|error| Error::Plan(error.to_string()))?;
+            self.left.remove(&split.number);
+        }
+        Ok(true)
     }
 }

@@ -37,6 +37,20 @@ fn one_late_seed() {
     play(Cluster::late);
 }
 
+/// The same where jobs outlive their JobManagers.
+#[test]
+#[ignore = "run by jobs_outlive_their_job_managers, or with WIESEL_SIMULATION_SEED"]
+fn one_recovering_seed() {
+    play(Cluster::recovering);
+}
+
+/// The same where nothing goes wrong but that one JobManager dies after another.
+#[test]
+#[ignore = "run by no_task_restarts_because_a_job_manager_dies, or with WIESEL_SIMULATION_SEED"]
+fn one_succession_seed() {
+    play(Cluster::successions);
+}
+
 fn play(cluster: fn(u64) -> Cluster) {
     let seed: u64 = std::env::var("WIESEL_SIMULATION_SEED").expect("a seed").parse().unwrap();
     let filter = std::env::var("WIESEL_SIMULATION_LOG").unwrap_or_else(|_| "info".into());
@@ -81,6 +95,18 @@ fn whatever_goes_wrong_every_row_is_committed_once() {
 #[test]
 fn jobs_do_not_fail_because_calls_are_late() {
     run_all("one_late_seed", number("WIESEL_SIMULATION_SEEDS", 200).div_ceil(10));
+}
+
+/// Every row once, also of jobs that go on under the next JobManager.
+#[test]
+fn jobs_outlive_their_job_managers() {
+    run_all("one_recovering_seed", number("WIESEL_SIMULATION_SEEDS", 200));
+}
+
+/// Tasks that run when a JobManager dies are the same attempts under the next one.
+#[test]
+fn no_task_restarts_because_a_job_manager_dies() {
+    run_all("one_succession_seed", number("WIESEL_SIMULATION_SEEDS", 200).div_ceil(10));
 }
 
 fn run_all(test: &str, seeds: u64) {

@@ -1,5 +1,5 @@
 //! What operators may keep of their state in memory of their own, before a back end that is on disk: a part of managed memory
-//! that all operators of a TaskManager share equally, whoever is there at the time.
+//! that all operators of a TaskManager share equally, those that are there at the time.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,7 +52,7 @@ impl CacheShare {
         self.parts(std::iter::repeat_n(parts, parts))
     }
 
-    /// Parts of it, of which each is one in so many. Who has them sees to it that they do not take more together than there is.
+    /// Parts of it, of which each is one in so many. Their holders see to it that they do not take more together than there is.
     pub fn parts(self, one_in: impl IntoIterator<Item = usize>) -> Vec<Self> {
         let whole = Arc::new(self);
         one_in.into_iter().map(|parts| Self { part: Part::Share(whole.clone(), parts.max(1)) }).collect()

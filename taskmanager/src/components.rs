@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::Routes;
+use wiesel_common::leader::{LeaderRetrieval, StandaloneRetrieval, follow};
 use wiesel_common::rpc::{Connector, MAX_DEPLOYMENT_BYTES};
 use wiesel_common::spawn;
 use wiesel_proto as proto;
@@ -44,15 +45,28 @@ pub struct Components {
 }
 
 impl Components {
-    /// Starts the actor, which begins to register as `identity`.
+    /// Starts the actor, which begins to register as `identity` with the JobManager of the options.
     pub fn start(options: &Options, identity: proto::RegisterTaskManagerRequest, world: World) -> Self {
+        let leader = StandaloneRetrieval::new(options.job_manager.clone(), String::new());
+        Self::start_with(options, identity, world, Box::new(leader))
+    }
+
+    /// Starts the actor, which begins to register as `identity` with whichever JobManager leads.
+    pub fn start_with(
+        options: &Options,
+        identity: proto::RegisterTaskManagerRequest,
+        world: World,
+        retrieval: Box<dyn LeaderRetrieval>,
+    ) -> Self {
         let World { runner, connector, metrics } = world;
         let (calls, call_receiver) = mpsc::channel(CALLS);
         let (events, event_receiver) = mpsc::channel(4);
         let (stop, stop_receiver) = mpsc::channel(1);
         let (status, status_receiver) = watch::channel(SlotStatus::default());
+        let (leader_sender, leader) = watch::channel(None);
         let registration = Registration {
-            address: options.job_manager.clone(),
+            leader,
+            known: None,
             connector: connector.clone(),
             request: identity.clone(),
             epoch: 0,
@@ -62,6 +76,7 @@ impl Components {
             metrics,
         };
         let mut background = JoinSet::new();
+        background.spawn(follow(retrieval, leader_sender));
         background.spawn(registration.run());
         let executor = TaskExecutor::new(Setup {
             runner,

@@ -1,4 +1,4 @@
-//! Who leads a task, as far as is known here: what it says goes to whoever that is.
+//! The JobMaster that leads a task, as far as is known here: what the task says goes to it.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ pub struct JobMaster {
     pub fence: Bytes,
 }
 
-/// Who leads a task.
+/// The JobMaster that leads a task.
 #[derive(Clone)]
 pub enum Leader {
     /// This JobMaster.

@@ -6,6 +6,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use wiesel_common::config::{self, Configuration};
 use wiesel_common::logging::complain;
+use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::secret;
 use wiesel_taskmanager::TaskManager;
 
@@ -48,6 +49,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     wiesel_common::logging::apply(&configuration)?;
     wiesel_common::process::raise_open_files();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "starting TaskManager");
+    TaskManagerMemory::give_size(&mut configuration);
     configuration.log();
     // Tasks have threads of their own: these two carry calls and the data plane's connections.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -65,7 +65,7 @@ impl Options {
         let job_manager = host_and_port(&address, config.get(&jobmanager::RPC_PORT)?);
         let host = match config.get_optional(&taskmanager::HOST)? {
             Some(host) => host.into_string(),
-            None => own_address(&job_manager).unwrap_or_else(|| "localhost".to_owned()),
+            None => own_address(&job_manager).or_else(address_of_name).unwrap_or_else(|| LOOPBACK.to_owned()),
         };
         let rpc = config.get(&taskmanager::RPC_PORT)?;
         let (rpc_port, rpc_bind_ports) = match config.get_optional(&taskmanager::RPC_BIND_PORT)? {
@@ -168,6 +168,17 @@ fn own_address(job_manager: &str) -> Option<String> {
     Some(own.to_string())
 }
 
+/// The address that the name of this machine stands for: a container may run before there is a name for its JobManager.
+fn address_of_name() -> Option<String> {
+    let machine = rustix::system::uname();
+    let name = machine.nodename().to_str().ok()?;
+    first_of_network((name, 0_u16).to_socket_addrs().ok()?.map(|address| address.ip()))
+}
+
+fn first_of_network(mut addresses: impl Iterator<Item = IpAddr>) -> Option<String> {
+    addresses.find(|address| !address.is_loopback()).map(|address| address.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,6 +232,16 @@ mod tests {
             let options = read(&keys.map(|key| (key, host))).unwrap();
             assert_eq!((&*options.job_manager, &*options.host, &*options.bind_host), ("[::1]:6123", "::1", "::1"));
         }
+    }
+
+    /// Failed before: a TaskManager that started before its JobManager's name was known told the others to find it at `localhost`.
+    #[test]
+    fn a_name_that_leads_to_this_machine_alone_is_no_address_for_others() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let first = |texts: &[&str]| first_of_network(addresses(texts).into_iter());
+        assert_eq!(first(&["127.0.1.1", "::1"]), None);
+        assert_eq!(first(&["127.0.1.1", "172.18.0.3", "10.0.0.1"]).as_deref(), Some("172.18.0.3"));
+        assert_eq!(first(&["fd00::3"]).as_deref(), Some("fd00::3"));
     }
 
     /// Before, it was every interface of the machine.

@@ -11,6 +11,7 @@ use wiesel_common::config::options::{cluster, taskmanager};
 use wiesel_common::config::{ConfigError, Configuration, PortRange, host_and_port};
 use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
+use wiesel_common::leader::retrieval;
 use wiesel_common::rpc::{Callee, Tcp};
 use wiesel_network::NetworkEnvironment;
 use wiesel_state_backends::StateResources;
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The data plane.
     #[error(transparent)]
     Network(#[from] wiesel_network::Error),
+    /// Where it is to be found who leads.
+    #[error(transparent)]
+    Leader(#[from] wiesel_common::filesystem::Error),
     /// The system gives no thread.
     #[error("Could not start the thread that watches the memory: {0}")]
     Watcher(std::io::Error),
@@ -97,6 +101,7 @@ impl TaskManager {
             tracing::info!("{line}");
         }
         let patience = connections::keep_alive(configuration.get(&cluster::HEARTBEAT_TIMEOUT)?);
+        let leader = retrieval(&configuration, options.job_manager.clone(), String::new())?;
         let state = StateResources::new(&configuration, options.memory.managed.bytes(), options.slots)?;
         let (network, listener) = bind(&options).await?;
         let rpc_bound = listener.local_addr().map_err(|cause| StartError::Bind {
@@ -130,7 +135,8 @@ impl TaskManager {
             }),
             metrics: Box::new(move || resources::metrics(&metrics_of)),
         };
-        let Components { services, stop, actor, mut background, .. } = Components::start(&options, identity, world);
+        let Components { services, stop, actor, mut background, .. } =
+            Components::start_with(&options, identity, world, leader);
         let name = Callee::TaskManager.name(&rpc_address);
         let incoming = connections::incoming(listener, Admission::by_open_files("RPC"), options.secret.clone(), name);
         let server = Server::builder()

@@ -362,7 +362,7 @@ impl Cluster {
 
     /// All processes of the cluster.
     pub fn all_pids(&self) -> Vec<u32> {
-        [self.pids("standalonesession"), self.pids("taskexecutor")].concat()
+        ["standalonesession", "standalonejob", "taskexecutor"].map(|daemon| self.pids(daemon)).concat()
     }
 
     /// Stops the cluster by its script.

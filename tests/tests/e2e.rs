@@ -1,6 +1,8 @@
 //! End-to-end tests: real processes from the built installation.
 #![allow(clippy::disallowed_methods, reason = "tests start what they end")]
 #![allow(clippy::unwrap_used, reason = "all of this is tests: clippy knows only the functions that are marked so")]
+#[path = "e2e/application.rs"]
+mod application;
 #[path = "e2e/back_pressure.rs"]
 mod back_pressure;
 #[path = "e2e/bad_input.rs"]
@@ -15,6 +17,8 @@ mod clocks;
 mod commits;
 #[path = "e2e/end_of_input.rs"]
 mod end_of_input;
+#[path = "e2e/entrypoint.rs"]
+mod entrypoint;
 #[path = "e2e/examples.rs"]
 mod examples;
 #[path = "e2e/failures.rs"]
@@ -25,6 +29,8 @@ mod former_rows;
 mod job_manager;
 #[path = "e2e/kept_savepoints.rs"]
 mod kept_savepoints;
+#[path = "e2e/local.rs"]
+mod local;
 #[path = "e2e/log_lines.rs"]
 mod log_lines;
 #[path = "e2e/long_expressions.rs"]

@@ -214,6 +214,21 @@ fn what_is_planned_is_not_there() {
     assert!(built.is_empty(), "{built:?} exist: say so in docs/design.md, and take them from what is planned");
 }
 
+const WITHOUT_A_READER: &str = "\n### Built, without a reader\n";
+
+#[test]
+fn what_has_no_reader_yet_is_there() {
+    let named = Named::of_the_repository();
+    let design = read("docs/design.md");
+    let (_, table) = design.split_once(WITHOUT_A_READER).expect("docs/design.md has the section of what has no reader");
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let names: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).flat_map(code_words).collect();
+    let of_a_crate: Vec<&&str> = names.iter().filter(|name| name.contains("::")).collect();
+    assert!(of_a_crate.len() > 3, "{names:?}");
+    let gone: Vec<_> = of_a_crate.into_iter().filter(|name| is_missing(name, &named)).collect();
+    assert!(gone.is_empty(), "{gone:?} are not there: take them from what docs/design.md says to have no reader");
+}
+
 fn is_crate(path: &str, folders: &BTreeSet<String>) -> bool {
     folders.contains(path) && root().join(path).join("Cargo.toml").exists()
 }

@@ -200,7 +200,7 @@ fn for_each_header(
     Ok(values)
 }
 
-/// Fails where the task is to end: a column may have any number of pages. Whoever gets the error asks as well.
+/// Fails where the task is to end: a column may have any number of pages. The caller that gets the error asks as well.
 pub(super) fn go_on() -> std::result::Result<(), String> {
     ending::check().map_err(|error| error.to_string())
 }

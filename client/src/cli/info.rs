@@ -27,12 +27,13 @@ impl Info {
     pub(super) async fn act(self) -> Result<ExitCode, Failure> {
         let script = script::read(&self.script)?;
         let configuration = self.cluster.configuration_for(&script)?;
-        let client = self.cluster.client(&configuration)?;
+        let cluster = self.cluster.for_script(&configuration, self.parallelism)?;
+        let client = &cluster.client;
         let artifact = client.upload(&script::uploaded_name(&self.script), script).await?;
         let body = Cluster::plan_request(self.cluster.job_properties(&configuration)?, self.parallelism);
         let waits = format!("{} to plan the script", client.address());
         let plan = told_of(&waits, client.plan(&artifact, &body)).await;
-        script::remove(&client, &artifact, &plan).await;
+        script::remove(client, &artifact, &plan).await;
         let plan = serde_json::to_string_pretty(&plan?)?;
         println!("----------------------- Execution Plan -----------------------");
         println!("{plan}");

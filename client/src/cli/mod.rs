@@ -3,16 +3,20 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
+use std::str::FromStr as _;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
+use wiesel_common::config::options::job::PARALLELISM;
 use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
 use wiesel_expressions::expression::Zone;
 use wiesel_sql::session::goes_with_jobs;
 
+use crate::local::LocalCluster;
 use crate::rest::RestClient;
+use crate::target::Target;
 use crate::termination;
 
 mod cancel;
@@ -54,6 +58,9 @@ enum Action {
     /// Runs a SQL script on the cluster: each INSERT or statement set becomes a job.
     #[command(after_help = options::ONE_DASH)]
     Run(run::Run),
+    /// Runs a SQL script on a cluster of its own, which ends with it: with the target `local`.
+    #[command(name = "run-application", after_help = options::ONE_DASH)]
+    RunApplication(run::Run),
     /// Lists jobs; without options those that run or wait to.
     #[command(after_help = options::ONE_DASH)]
     List(list::List),
@@ -86,12 +93,13 @@ struct Cluster {
     /// The JobManager's REST endpoint; by default `rest.address` and `rest.port`.
     #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT")]
     job_manager: Option<String>,
-    /// Where jobs run: a session cluster is all there is.
-    #[arg(short = 't', long = "target", hide = true, value_parser = options::session_cluster)]
-    target: Option<String>,
+    /// Where jobs run: `remote`, the session cluster of -m or rest.address, or `local`, in one process that ends with this one; by
+    /// default `execution.target`.
+    #[arg(short = 't', long = "target", value_name = "TARGET", value_parser = Target::from_str)]
+    target: Option<Target>,
     /// Its name in earlier versions.
-    #[arg(short = 'e', long = "executor", hide = true, value_parser = options::session_cluster)]
-    executor: Option<String>,
+    #[arg(short = 'e', long = "executor", hide = true, value_parser = Target::from_str)]
+    executor: Option<Target>,
     /// Where ZooKeeper keeps a cluster's records.
     #[arg(short = 'z', long = "zookeeperNamespace", hide = true, value_parser = options::no_high_availability)]
     zookeeper_namespace: Option<String>,
@@ -138,7 +146,44 @@ impl Cluster {
         })
     }
 
+    /// Where the jobs of a script run. `-m` means a session cluster, whatever is configured.
+    fn target(&self, configuration: &Configuration) -> Result<Target, Failure> {
+        match self.target.or(self.executor) {
+            Some(target) => Ok(target),
+            None if self.job_manager.is_some() => Ok(Target::Session),
+            None => Target::configured(configuration),
+        }
+    }
+
+    /// The cluster for a script of this parallelism (`-p`), which this starts if it is a local one.
+    fn for_script(&self, configuration: &Configuration, parallelism: Option<u32>) -> Result<ScriptCluster, Failure> {
+        match self.target(configuration)? {
+            Target::Session => Ok(ScriptCluster { client: self.session_client(configuration)?, _local: None }),
+            Target::Local => {
+                anyhow::ensure!(
+                    self.job_manager.is_none(),
+                    "-m names a session cluster, the target `local` starts one of its own: leave one of them out."
+                );
+                // It has slots for that.
+                let parallelism = parallelism.map(|parallelism| format!("{}={parallelism}", PARALLELISM.key()));
+                let properties: Vec<String> = self.properties.iter().cloned().chain(parallelism).collect();
+                let local = LocalCluster::start(&properties)?;
+                Ok(ScriptCluster { client: local.client(configuration)?, _local: Some(local) })
+            }
+        }
+    }
+
+    /// A client of the session cluster.
     fn client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
+        anyhow::ensure!(
+            self.target.or(self.executor) != Some(Target::Local),
+            "-t local: there is no such cluster, it ends with the client that starts it. Leave it out to ask the session cluster of -m or \
+             rest.address."
+        );
+        self.session_client(configuration)
+    }
+
+    fn session_client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
         match &self.job_manager {
             None => Ok(RestClient::from_configuration(configuration)?),
             Some(text) => {
@@ -148,6 +193,13 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The cluster that a script is given to.
+struct ScriptCluster {
+    client: RestClient,
+    /// One that ends with this.
+    _local: Option<LocalCluster>,
 }
 
 /// Host and port of `-m`. Flink takes them after `http://`, too.
@@ -209,6 +261,7 @@ pub fn main() -> ExitCode {
 async fn act(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run(run) => run.act().await,
+        Action::RunApplication(run) => run.act_as_application().await,
         Action::List(list) => list.act().await,
         Action::Cancel(cancel) => cancel.act().await,
         Action::Stop(stop) => stop.act().await,
@@ -238,12 +291,6 @@ fn other(words: &[OsString]) -> Result<ExitCode, Failure> {
 /// Why an action is refused that there is not.
 fn no_action(words: &[OsString]) -> Failure {
     let action = words.first().map(|action| action.to_string_lossy()).unwrap_or_default();
-    if action == "run-application" {
-        return anyhow::anyhow!(
-            "run-application is not supported yet: there is no application mode. `flink run x.sql` runs a script on the session \
-             cluster of -m or rest.address, which bin/start-cluster.sh starts."
-        );
-    }
     let command = Arguments::command();
     let actions: Vec<_> = command.get_subcommands().map(|action| action.get_name()).collect();
     let near = suggestion(&action, actions.iter().copied().chain(["help"]));
@@ -336,6 +383,8 @@ mod tests {
             "run -p4 --detach x.sql",
             "run -d -Dk=v -D a=b -t remote -m host:8081 x.sql",
             "run -sae x.sql",
+            "run -t local x.sql",
+            "run-application -target local -Da=b x.sql",
             "list -all",
             "list -r -scheduled",
             "cancel -withSavepoint /d fd72014d4c864993a2e5a9287b4a9c5d",
@@ -353,7 +402,9 @@ mod tests {
             ("run -c Main x.sql", "no Java"),
             ("run -classpath file:/x x.sql", "no Java"),
             ("run -py a.py", "no Python"),
-            ("run -t yarn-session x.sql", "`remote`"),
+            ("run -t yarn-session x.sql", "no YARN client"),
+            ("run -t kubernetes-application x.sql", "`remote`"),
+            ("run-application -t yarn-application x.sql", "standalone-job.sh"),
             ("list -z /flink", "no high availability"),
             ("run -yd x.sql", "no YARN"),
             ("run -yd", "no YARN"),
@@ -369,14 +420,12 @@ mod tests {
     #[test]
     fn actions_that_there_are_not_are_refused_in_words() {
         for (arguments, words) in [
-            ("run-application -t yarn-application --help x.jar", "not supported yet: there is no application mode"),
-            ("run-application", "`flink run x.sql` runs a script"),
             ("savepiont -type native", "\"savepiont\" is not a valid action; did you mean 'savepoint'? Valid ones"),
             ("lst", "\"lst\" is not a valid action; did you mean 'list'?"),
             ("hlep", "did you mean 'help'?"),
             (
                 "modify",
-                "\"modify\" is not a valid action. Valid ones are run, list, cancel, stop, savepoint, checkpoint, info",
+                "\"modify\" is not a valid action. Valid ones are run, run-application, list, cancel, stop, savepoint, checkpoint, info",
             ),
         ] {
             let Action::Other(given) = parse(arguments).unwrap_or_else(|error| panic!("{error}")).action else {
@@ -445,6 +494,23 @@ mod tests {
     fn a_parallelism_below_one_is_said_to_be_one() {
         let error = parse("run -p -20 x.sql").err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("'-20'") && error.contains("from 1 to 32768"), "{error}");
+    }
+
+    /// As with Flink, `-m` is stronger than what is configured.
+    #[test]
+    fn a_target_of_the_command_line_is_stronger_than_a_configured_one() {
+        let local = configuration(&[("execution.target", "local")]);
+        let target = |arguments: &str, configuration: &Configuration| {
+            let Action::Run(run) = parse(arguments).unwrap_or_else(|error| panic!("{error}")).action else {
+                panic!("no run")
+            };
+            run.cluster().target(configuration).unwrap()
+        };
+        assert_eq!(target("run x.sql", &local), Target::Local);
+        assert_eq!(target("run -t remote x.sql", &local), Target::Session);
+        assert_eq!(target("run -m host:8081 x.sql", &local), Target::Session);
+        assert_eq!(target("run x.sql", &Configuration::default()), Target::Session);
+        assert_eq!(target("run -e local x.sql", &Configuration::default()), Target::Local);
     }
 
     fn configuration(pairs: &[(&str, &str)]) -> Configuration {

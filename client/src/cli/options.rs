@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
+use wiesel_common::arguments::with_two_dashes;
 use wiesel_common::id::JobId;
 use wiesel_common::keygroup::UPPER_BOUND_MAX_PARALLELISM;
 use wiesel_common::quote::quote;
@@ -93,19 +94,9 @@ pub(crate) const PYTHON: [&str; 15] = [
     "pyreq",
 ];
 
-/// Arguments as the parser takes them: of options of these names `-type native` becomes `--type native`.
-fn with_two_dashes(arguments: impl IntoIterator<Item = OsString>, names: &[&str]) -> impl Iterator<Item = OsString> {
-    let spelled = move |name: &str| names.contains(&name) || PYTHON.contains(&name);
-    arguments.into_iter().map(move |argument| {
-        let name = argument.to_str().and_then(|text| text.strip_prefix('-'));
-        let name = name.map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
-        if !name.is_some_and(spelled) {
-            return argument;
-        }
-        let mut two_dashes = OsString::from("-");
-        two_dashes.push(argument);
-        two_dashes
-    })
+/// Arguments as the parser takes them: options of these names may have one dash.
+fn as_parsed(arguments: impl IntoIterator<Item = OsString>, names: &[&str]) -> impl Iterator<Item = OsString> {
+    with_two_dashes(arguments, move |name| names.contains(&name) || PYTHON.contains(&name))
 }
 
 /// What is wrong with arguments, with the beginnings of what was given.
@@ -149,7 +140,7 @@ pub(crate) fn parse<A: Parser>(names: &[&str]) -> A {
 }
 
 pub(crate) fn try_parse<A: Parser>(written: Vec<OsString>, names: &[&str]) -> Result<A, clap::Error> {
-    A::try_parse_from(with_two_dashes(written.iter().cloned(), names)).map_err(|error| in_own_words(error, &written))
+    A::try_parse_from(as_parsed(written.iter().cloned(), names)).map_err(|error| in_own_words(error, &written))
 }
 
 /// An error that names an option as it was written, not by another of its names, and does not advise to give it as a value: none
@@ -218,14 +209,6 @@ pub(super) fn no_yarn(_: &str) -> Result<String, String> {
 /// Refuses an option of high availability.
 pub(super) fn no_high_availability(_: &str) -> Result<String, String> {
     Err("not supported yet: there is no high availability".to_owned())
-}
-
-/// `-t` and `-e`: the names that Flink has for a session cluster that is there.
-pub(super) fn session_cluster(target: &str) -> Result<String, String> {
-    match target {
-        "remote" | "session" => Ok(target.to_owned()),
-        _ => Err("not supported: jobs run on the session cluster of -m or rest.address, which is `remote`".to_owned()),
-    }
 }
 
 /// `-type` of a savepoint.
@@ -305,12 +288,12 @@ mod tests {
     fn names_after_one_dash_are_those_after_two() {
         let arguments =
             ["flink", "savepoint", "-type", "native", "-detached", "-Da=b", "-d", "--drain", "-type=x", "-typo"];
-        let rewritten: Vec<_> = with_two_dashes(arguments.map(OsString::from), OF_FLINK).collect();
+        let rewritten: Vec<_> = as_parsed(arguments.map(OsString::from), OF_FLINK).collect();
         let wanted =
             ["flink", "savepoint", "--type", "native", "--detached", "-Da=b", "-d", "--drain", "--type=x", "-typo"];
         assert_eq!(rewritten, wanted);
         let arguments = ["-hist", "F", "-f", "x.sql", "-hist=F", "-pyarch", "a", "-type"].map(OsString::from);
-        let rewritten: Vec<_> = with_two_dashes(arguments, OF_SQL_CLIENT).collect();
+        let rewritten: Vec<_> = as_parsed(arguments, OF_SQL_CLIENT).collect();
         assert_eq!(rewritten, ["--hist", "F", "-f", "x.sql", "--hist=F", "--pyarch", "a", "-type"]);
     }
 

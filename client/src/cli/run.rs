@@ -12,10 +12,11 @@ use wiesel_common::id::JobId;
 
 use super::options::{self, claim_mode};
 use super::submission::{self, ScriptJobs, Unanswered};
-use super::{Cluster, Failure, script};
+use super::{Cluster, Failure, load_configuration, script};
 use crate::lease::Lease;
 use crate::progress::{told_of, watched};
 use crate::rest::{JobEnd, RestClient};
+use crate::target::Target;
 use crate::termination::Tied;
 
 /// Between two questions after a job; it doubles.
@@ -66,20 +67,25 @@ impl Run {
         if self.shutdown_on_attached_exit {
             configuration.set(client_options::SHUTDOWN_ON_ATTACHED_EXIT.key(), "true");
         }
-        let client = self.cluster.client(&configuration)?;
+        anyhow::ensure!(
+            !self.detached || self.cluster.target(&configuration)? == Target::Session,
+            "-d and the target `local` exclude each other: the jobs would end with this client, which does not wait for them."
+        );
+        let cluster = self.cluster.for_script(&configuration, self.parallelism)?;
+        let client = &cluster.client;
         let mut properties = self.cluster.job_properties(&configuration)?;
         properties.extend(self.recovery().map(|(key, value)| (key.to_owned(), json!(value))));
         // A job is tied to its client only while that waits for it and says so, whatever the cluster's configuration says.
         let lease = Lease::of_job(&configuration, !self.detached)?;
         properties.extend(Lease::terms(lease.as_ref()).into_iter().map(|(key, value)| (key.to_owned(), json!(value))));
-        let jobs = self.submit(&client, script, &configuration, properties, lease.is_some()).await?;
+        let jobs = self.submit(client, script, &configuration, properties, lease.is_some()).await?;
         // From the beginning: a job may take long to start, and others wait for their turn.
-        let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(&client, *job))).collect();
-        let _tied: Vec<_> = jobs.iter().filter(|_| lease.is_some()).map(|job| Tied::new(&client, *job)).collect();
+        let _heartbeats: Vec<_> = jobs.iter().filter_map(|job| Some(lease?.keep(client, *job))).collect();
+        let _tied: Vec<_> = jobs.iter().filter(|_| lease.is_some()).map(|job| Tied::new(client, *job)).collect();
         let mut ends_well = true;
         let mut started = Vec::with_capacity(jobs.len());
         for job in jobs {
-            match start(&client, job).await {
+            match start(client, job).await {
                 Ok(None) => started.push(job),
                 Ok(Some(end)) => ends_well &= tell_end(job, end),
                 Err(error) => {
@@ -89,15 +95,23 @@ impl Run {
             }
         }
         if self.detached {
-            tell_what_waits(&client, &started).await;
+            tell_what_waits(client, &started).await;
         } else {
-            ends_well &= wait(&client, &started).await?;
+            ends_well &= wait(client, &started).await?;
         }
         Ok(if ends_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 impl Run {
+    /// `flink run-application`: the cluster is the script's own.
+    pub(super) async fn act_as_application(self) -> Result<ExitCode, Failure> {
+        // What is doubtful in the configuration is said when the script is run.
+        let configuration = load_configuration(self.cluster.properties()?)?;
+        self.cluster.target(&configuration)?.for_application()?;
+        self.act().await
+    }
+
     /// Uploads the script and has its jobs submitted. `tied`: they do not outlive this process.
     async fn submit(
         &self,

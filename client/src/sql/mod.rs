@@ -8,7 +8,9 @@ use wiesel_common::quote::quote;
 use wiesel_sql::on_deep_stack;
 
 use crate::cli::{Failure, load_configuration, options, parse_property, warn_of};
+use crate::local::{LocalCluster, tell_what_ends, wait_for_jobs};
 use crate::rest::RestClient;
+use crate::target::Target;
 use crate::{input, terminal, termination};
 
 mod completion;
@@ -42,7 +44,8 @@ struct Arguments {
     /// Print version.
     #[arg(short = 'v', short_alias = 'V', long = "version", action = clap::ArgAction::Version)]
     version: Option<bool>,
-    /// `embedded`, the only one: statements are planned in this process and submitted to the cluster's REST endpoint.
+    /// `embedded`: statements are planned in this process and submitted to the cluster's REST endpoint, or to a cluster of this
+    /// session's own, as `execution.target` says. `local`: to the latter, which ends with the session.
     #[arg(default_value = "embedded", hide_default_value = true, value_parser = mode)]
     mode: Mode,
     /// Runs the statements of a file, instead of those of standard input, and ends: at the first that fails, with exit status 1.
@@ -100,13 +103,15 @@ fn no_update(_: &str) -> Result<String, String> {
 #[derive(Clone, Copy)]
 enum Mode {
     Embedded,
+    Local,
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
     match text {
         "embedded" => Ok(Mode::Embedded),
+        "local" => Ok(Mode::Local),
         "gateway" => Err(NO_GATEWAY.to_owned()),
-        _ => Err("expected embedded; -f names a file of statements".to_owned()),
+        _ => Err("expected embedded or local; -f names a file of statements".to_owned()),
     }
 }
 
@@ -145,32 +150,59 @@ fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn act(arguments: Arguments) -> Result<bool, Failure> {
-    let Mode::Embedded = arguments.mode;
     if let Some(name) = &arguments.session {
         eprintln!("[INFO] -s {}: sessions have no names here, the option has no effect.", quote(name));
     }
     let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
     let configuration = load_configuration(properties)?;
     warn_of(&configuration.key_problems());
-    let client = RestClient::from_configuration(&configuration)?;
+    let target = match arguments.mode {
+        Mode::Local => Target::Local,
+        Mode::Embedded => Target::configured(&configuration)?,
+    };
     let read = |path: &PathBuf| input::script(path, &input::RUN_HERE);
     let init = arguments.init.as_ref().map(read).transpose()?;
     let file = arguments.file.as_ref().map(read).transpose()?;
+    let local = (target == Target::Local).then(|| LocalCluster::start(&arguments.properties)).transpose()?;
+    let client = match &local {
+        Some(local) => local.client(&configuration)?,
+        None => RestClient::from_configuration(&configuration)?,
+    };
     if arguments.fold_json {
         let text = [init, file].into_iter().flatten().collect::<Vec<_>>().join("\n;\n");
-        return fold::run(client, configuration, &text, arguments.rescale_to).await;
+        let succeeded = fold::run(client.clone(), configuration, &text, arguments.rescale_to).await?;
+        return end_session(&client, local.as_ref(), succeeded, true).await;
     }
-    let mut executor = executor::Executor::new(client, configuration);
+    let mut executor = executor::Executor::new(client.clone(), configuration);
     if let Some(init) = init
         && !script::run(&mut executor, &init).await?
     {
-        return Ok(false);
+        return end_session(&client, local.as_ref(), false, true).await;
     }
-    match file {
-        Some(file) => script::run(&mut executor, &file).await,
-        None if std::io::stdin().is_terminal() => prompt::run(&mut executor, arguments.history).await,
-        None => script::run(&mut executor, &input::script_of_stdin()?).await,
+    let (succeeded, is_script) = match file {
+        Some(file) => (script::run(&mut executor, &file).await?, true),
+        None if std::io::stdin().is_terminal() => (prompt::run(&mut executor, arguments.history).await?, false),
+        None => (script::run(&mut executor, &input::script_of_stdin()?).await?, true),
+    };
+    end_session(&client, local.as_ref(), succeeded, is_script).await
+}
+
+/// Ends a session. A script waits for its jobs where they would end with it; of those that end with a prompt, or with a script that
+/// failed, it is said. True: all succeeded.
+async fn end_session(
+    client: &RestClient,
+    local: Option<&LocalCluster>,
+    succeeded: bool,
+    is_script: bool,
+) -> Result<bool, Failure> {
+    if local.is_none() {
+        return Ok(succeeded);
     }
+    if succeeded && is_script {
+        return wait_for_jobs(client).await;
+    }
+    tell_what_ends(client).await?;
+    Ok(succeeded)
 }
 
 #[cfg(test)]
@@ -225,7 +257,7 @@ mod tests {
         // Before, it was an invalid value, of which `embedded` was the only possible one.
         let error = parse(&["gateway", "-f", "x.sql"]).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains("no SQL gateway"), "{error}");
-        assert!(parse(&["embedded", "-f", "x.sql"]).is_ok());
+        assert!(parse(&["embedded", "-f", "x.sql"]).is_ok() && parse(&["local", "-f", "x.sql"]).is_ok());
         assert!(parse(&["x.sql"]).err().is_some_and(|error| error.to_string().contains("-f names a file")));
     }
 

@@ -41,8 +41,11 @@ const PREFIXES: [&str; 22] = [
 
 /// Keys that only Wiesel has, that Flink documents outside its option classes or does not document though it reads them, or
 /// that only its earlier versions have. A test holds the options that the code declares against this and the table.
-const OWN: [&str; 19] = [
+const OWN: [&str; 22] = [
     "collect-sink.batch-size.max",
+    "high-availability.object-store.leader-election.lease-duration",
+    "high-availability.object-store.leader-election.renew-deadline",
+    "high-availability.object-store.leader-election.retry-period",
     "rootLogger.level",
     "security.internal.secret",
     "sql-client.display.color-schema",
@@ -145,6 +148,14 @@ impl fmt::Display for KeyProblem {
             Some(near) => write!(f, "; did you mean '{near}'?"),
             None => Ok(()),
         }
+    }
+}
+
+/// The name that a key has: what replaces a former one.
+pub(super) fn current_name(key: &str) -> &str {
+    match KEYS.get(key) {
+        Some(Note::ReplacedBy(now)) => now,
+        _ => key,
     }
 }
 

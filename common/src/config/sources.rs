@@ -1,6 +1,6 @@
-//! Where the configuration comes from, each source over the one before: the file in the configuration folder, the variable
-//! `FLINK_PROPERTIES`, the pairs of the command line.
-use std::collections::HashMap;
+//! Where the configuration comes from, each source over the one before: the variable `WIESEL_DEFAULT_PROPERTIES`, the file in the
+//! configuration folder, the variable `FLINK_PROPERTIES`, the pairs of the command line.
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_norway::Value;
 
 use super::aliases::parse;
 use super::nesting::{MAX_DEPTH, is_too_deep};
-use super::{ConfigError, Configuration};
+use super::{ConfigError, Configuration, keys};
 use crate::input::{Bound, read_file};
 use crate::quote::quote;
 use crate::text::without_byte_order_mark;
@@ -26,6 +26,9 @@ const MAX_FILE: Bound =
 /// The variable with lines of the same form.
 const PROPERTIES: &str = "FLINK_PROPERTIES";
 
+/// The variable with lines of the same form that hold where no other source sets a key: an image has defaults of its own there.
+const DEFAULTS: &str = "WIESEL_DEFAULT_PROPERTIES";
+
 /// The configuration folder: `FLINK_CONF_DIR`, else `FLINK_HOME/conf`, else `conf` beside the folder of this executable,
 /// else `conf` here.
 pub fn conf_dir() -> PathBuf {
@@ -40,21 +43,39 @@ pub fn conf_dir() -> PathBuf {
     installed.filter(|folder| folder.is_dir()).unwrap_or_else(|| PathBuf::from("conf"))
 }
 
-/// Loads the file in [`conf_dir`], `FLINK_PROPERTIES` and the command line's pairs.
+/// Loads the two variables, the file in [`conf_dir`] and the command line's pairs.
 pub fn from_environment(dynamic: impl IntoIterator<Item = (String, String)>) -> Result<Configuration, ConfigError> {
     load(&conf_dir(), dynamic)
 }
 
-/// Loads the file in a folder, `FLINK_PROPERTIES` and the command line's pairs.
+/// Loads the two variables, the file in a folder and the command line's pairs.
 pub fn load(
     conf_dir: &Path,
     dynamic: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Configuration, ConfigError> {
+    let config = from_sources(Some(conf_dir), text_of_variable(PROPERTIES)?.as_deref(), dynamic)?;
+    with_defaults(config, text_of_variable(DEFAULTS)?.as_deref())
+}
+
+fn text_of_variable(name: &str) -> Result<Option<String>, ConfigError> {
     // What is left out because it cannot be read may be the secret.
-    let properties = std::env::var_os(PROPERTIES).map(OsString::into_string).transpose().map_err(|_| {
-        ConfigError::Unreadable { source_name: PROPERTIES.to_owned(), reason: "it is not UTF-8".to_owned() }
-    })?;
-    from_sources(Some(conf_dir), properties.as_deref(), dynamic)
+    std::env::var_os(name)
+        .map(OsString::into_string)
+        .transpose()
+        .map_err(|_| ConfigError::Unreadable { source_name: name.to_owned(), reason: "it is not UTF-8".to_owned() })
+}
+
+/// Sets those of the default properties whose key is not set under any of its names.
+pub(super) fn with_defaults(mut config: Configuration, defaults: Option<&str>) -> Result<Configuration, ConfigError> {
+    let Some(defaults) = defaults else { return Ok(config) };
+    let set: BTreeSet<String> = config.iter().map(|(key, _)| keys::current_name(key).to_owned()).collect();
+    for (key, value) in from_properties(defaults, DEFAULTS)? {
+        if !set.contains(keys::current_name(&key)) {
+            config.set(key, value);
+        }
+    }
+    super::unsupported::refuse(&config)?;
+    Ok(config)
 }
 
 fn variable(name: &str) -> Option<OsString> {
@@ -73,9 +94,7 @@ pub fn from_sources(
         None => Configuration::default(),
     };
     if let Some(text) = properties {
-        // Lines may set a key twice, which YAML forbids: the last one counts.
-        let pairs = from_yaml(text, PROPERTIES).or_else(|error| from_lines(text).map_err(|_| error))?;
-        config = config.merged(pairs);
+        config = config.merged(from_properties(text, PROPERTIES)?);
     }
     let config = config.merged(dynamic);
     super::unsupported::refuse(&config)?;
@@ -99,6 +118,12 @@ fn from_folder(folder: &Path) -> Result<Configuration, ConfigError> {
     let text = without_byte_order_mark(&text);
     let pairs = if is_legacy { from_lines(text).map_err(unreadable)? } else { from_yaml(text, &name)? };
     Ok(pairs.into_iter().collect())
+}
+
+/// The pairs of a variable.
+fn from_properties(text: &str, name: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    // Lines may set a key twice, which YAML forbids: the last one counts.
+    from_yaml(text, name).or_else(|error| from_lines(text).map_err(|_| error))
 }
 
 /// The pairs of `key: value` lines; `#` begins a comment.

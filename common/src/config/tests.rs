@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::sources::from_sources;
+use super::sources::{from_sources, with_defaults};
 use super::*;
 use crate::config::options::restart::{self, RestartStrategy};
 use crate::config::options::{job, memory, network, rest, taskmanager};
@@ -55,6 +55,23 @@ fn each_source_goes_over_the_one_before() {
     let config = from_sources(Some(folder.path()), Some("b: variable\nc: variable\nb: last one\n"), dynamic).unwrap();
     let pairs: Vec<_> = config.iter().collect();
     assert_eq!(pairs, [("a", "file"), ("b", "last one"), ("c", "command line")]);
+}
+
+#[test]
+fn defaults_hold_where_no_source_sets_a_key_under_any_of_its_names() {
+    let defaults = "rest.bind-address: 0.0.0.0\njobmanager.bind-host: 0.0.0.0\ntaskmanager.bind-host: 0.0.0.0\n";
+    let set = config(&[("web.address", "10.0.0.1"), ("taskmanager.bind-host", "10.0.0.2")]);
+    let bound = with_defaults(set, Some(defaults)).unwrap();
+    let address = |config: &Configuration| config.get(&rest::BIND_ADDRESS).map(Host::into_string);
+    assert_eq!(address(&bound).unwrap(), "10.0.0.1", "a former name is a name");
+    assert_eq!(bound.get_raw("taskmanager.bind-host"), Some("10.0.0.2"));
+    assert_eq!(bound.get_raw("jobmanager.bind-host"), Some("0.0.0.0"));
+    assert_eq!(address(&with_defaults(config(&[]), Some(defaults)).unwrap()).unwrap(), "0.0.0.0");
+    assert_eq!(with_defaults(config(&[("a", "b")]), None).unwrap(), config(&[("a", "b")]));
+    let error = with_defaults(config(&[]), Some("- a")).unwrap_err().to_string();
+    assert!(error.contains("WIESEL_DEFAULT_PROPERTIES"), "{error}");
+    let promised = with_defaults(config(&[]), Some("security.ssl.internal.enabled: true")).unwrap_err().to_string();
+    assert!(promised.contains("security.ssl.internal.enabled"), "{promised}");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl Error {
         Self::Failed { action, uri: uri.to_owned(), reason: format!("{error}{advice}"), kind }
     }
 
+    /// Whether a store says that there is no such object, in a bucket that there is.
+    pub(super) fn is_without_object(error: &object_store::Error) -> bool {
+        matches!(error, object_store::Error::NotFound { .. }) && !chain(error).contains("NoSuchBucket")
+    }
+
     pub(super) fn object(action: &'static str, uri: &str, error: &object_store::Error) -> Self {
         use object_store::Error as E;
         let text = chain(error);

@@ -23,10 +23,10 @@ pub(super) enum Unending {
     /// It would begin again.
     #[error("the listing of the store never ends: a page leads back to one that was read")]
     Circular,
-    /// It may have no end.
+    /// It has too many pages, and may have no end.
     #[error("the listing of the store has more than {} pages; is so much below one folder?", MAX_PAGES)]
     Pages,
-    /// It may have no end.
+    /// Its names take too much memory, and it may have no end.
     #[error("the listing of the store has more than {} MiB of names; is so much in one folder?", MAX_KEPT >> 20)]
     Names,
 }

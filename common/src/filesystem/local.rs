@@ -166,7 +166,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn fill_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn fill_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     fill(&mut file)?;
     file.sync_data()
@@ -223,10 +223,10 @@ pub(super) fn children(folder: &Path) -> io::Result<(Vec<String>, Vec<String>)> 
     Ok((files, folders))
 }
 
-fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
     outcome.or_else(|error| if is_absent(&error) { Ok(()) } else { Err(error) })
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -33,7 +33,9 @@ mod profile;
 mod regular;
 mod s3_store;
 mod status;
+mod swap;
 mod unfinished;
+pub mod unsure;
 
 #[cfg(test)]
 mod service_tests;
@@ -49,6 +51,7 @@ pub use parts::{Completion, LEAST_PART, MOST_PARTS};
 pub use regular::{check_place, check_regular, open_regular};
 pub(crate) use regular::{name_of, withhold};
 pub use status::Status;
+pub use swap::{SwapError, Tag};
 pub use unfinished::{Unfinished, UploadStore};
 
 /// The outcome of this module's functions.
@@ -140,9 +143,14 @@ impl Location {
         let (scheme, rest) = split_scheme(&uri).unwrap_or(("file", uri.as_str()));
         match scheme {
             "file" => Self::local(rest, &uri),
-            "s3" | "s3a" => Self::s3(scheme, rest, &uri, config),
+            _ if is_object_scheme(scheme) => Self::s3(scheme, rest, &uri, config),
             _ => Err(unknown_scheme(scheme, &uri)),
         }
+    }
+
+    /// Whether a URI names an object of a store, as [`Location::uri`] and listings write it.
+    pub fn is_object_uri(uri: &str) -> bool {
+        split_scheme(uri).is_some_and(|(scheme, rest)| is_object_scheme(scheme) && rest.starts_with("//"))
     }
 
     /// Whether a URI can name a place, without setting up its store.
@@ -154,7 +162,7 @@ impl Location {
         let (scheme, rest) = split_scheme(&uri).unwrap_or(("file", uri.as_str()));
         match scheme {
             "file" => Self::local(rest, &uri).map(drop),
-            "s3" | "s3a" => bucket_and_path(rest, &uri).map(drop),
+            _ if is_object_scheme(scheme) => bucket_and_path(rest, &uri).map(drop),
             _ => Err(unknown_scheme(scheme, &uri)),
         }
     }
@@ -472,6 +480,11 @@ fn split_scheme(uri: &str) -> Option<(&str, &str)> {
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     (valid && rest.starts_with('/')).then_some((scheme, rest))
+}
+
+/// Whether what has this scheme is in a store.
+fn is_object_scheme(scheme: &str) -> bool {
+    matches!(scheme, "s3" | "s3a")
 }
 
 /// A URI without scheme below `fs.default-scheme`, if that is set and has one.

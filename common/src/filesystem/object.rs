@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{GetResult, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Instrument;
@@ -33,9 +33,14 @@ const CONFLICTS: u32 = 6;
 
 /// All of an object. The answer says how long it is before it brings it: what is too long, or longer than that, is cut off.
 pub(super) async fn read(store: &dyn ObjectStore, path: &ObjectPath, uri: &str, bound: Bound) -> Result<Bytes> {
+    let found = store.get_opts(path, in_pieces()).await.map_err(|error| Error::object("read", uri, &error))?;
+    collect(found, uri, bound).await
+}
+
+/// All of an object that was asked for in pieces.
+pub(super) async fn collect(found: GetResult, uri: &str, bound: Bound) -> Result<Bytes> {
     let failed = |error| Error::object("read", uri, &error);
     let refused = |refusal| Error::refused(uri, refusal);
-    let found = store.get_opts(path, in_pieces()).await.map_err(failed)?;
     let size = found.meta.size;
     let mut chunks = found.into_stream();
     let mut bytes = Vec::new();

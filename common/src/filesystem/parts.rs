@@ -1,8 +1,8 @@
 //! Files that are written part by part and appear when they are completed, maybe by another process.
 //!
-//! An upload in parts has a name of its own, which the service gives. Whoever knows it and the names of its parts can complete
-//! it. It is completed once: then there is no such upload any more, and the file is there. An upload that is not completed takes up
-//! room until it is aborted ([`super::unfinished`]).
+//! An upload in parts has a name of its own, which the service gives. A process that knows it and the names of its parts can
+//! complete it. It is completed once: then there is no such upload any more, and the file is there. An upload that is not
+//! completed takes up room until it is aborted ([`super::unfinished`]).
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

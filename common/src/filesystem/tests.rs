@@ -34,6 +34,17 @@ fn every_spelling_of_a_place() {
 }
 
 #[test]
+fn every_object_is_told_by_its_uri() {
+    for text in ["s3://bucket/a", "s3a://bucket"] {
+        assert!(Location::is_object_uri(text), "{text}");
+        assert!(Location::is_object_uri(&uri(text, &KEYS)), "{text}");
+    }
+    for text in ["/data/x", "file:/data/x", "data/s3://x", "s3:/x", "s3n://bucket/a", "s3", ""] {
+        assert!(!Location::is_object_uri(text), "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_place() {
     let error = |text: &str| Location::resolve(text, &config(&KEYS)).unwrap_err().to_string();
     assert!(error("hdfs://h/x").starts_with("Could not find a file system implementation for scheme 'hdfs'"));

@@ -1,5 +1,5 @@
 //! The memory of a JobManager.
-use super::{MetaspaceAndOverhead, inconsistent, lines, sum};
+use super::{MetaspaceAndOverhead, cgroup, inconsistent, lines, sum};
 use crate::config::options::memory::{JOBMANAGER, JOBMANAGER_HEAP, JOBMANAGER_OFF_HEAP};
 use crate::config::{ConfigError, Configuration, MemorySize};
 
@@ -15,6 +15,18 @@ pub struct JobManagerMemory {
 }
 
 impl JobManagerMemory {
+    /// Sets the size of this process where the configuration has nothing that it follows from: the limit of its control group
+    /// (cgroup), which a container engine or systemd has set, or the size that `conf/config.yaml` comes with.
+    pub fn give_size(config: &mut Configuration) {
+        Self::give_size_within(config, cgroup::memory_limit());
+    }
+
+    pub(super) fn give_size_within(config: &mut Configuration, limit: Option<MemorySize>) {
+        if !config.contains(&JOBMANAGER_HEAP) {
+            JOBMANAGER.give_size(config, limit);
+        }
+    }
+
     /// Derives the parts from what is configured.
     pub fn from_config(config: &Configuration) -> Result<Self, ConfigError> {
         let flink = config.get_optional(&JOBMANAGER.flink_size)?;

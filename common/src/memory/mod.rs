@@ -6,6 +6,7 @@
 use crate::config::options::memory::ProcessOptions;
 use crate::config::{ConfigError, ConfigOption, Configuration, MemorySize};
 
+mod cgroup;
 mod jobmanager;
 mod taskmanager;
 
@@ -96,6 +97,20 @@ impl RangeFraction {
 }
 
 impl ProcessOptions {
+    /// Sets the size of the process where nothing is configured that it would follow from: all memory that there is for it.
+    fn give_size(&self, config: &mut Configuration, limit: Option<MemorySize>) {
+        if config.contains(&self.process_size) || config.contains(&self.flink_size) {
+            return;
+        }
+        let (size, origin) = match limit {
+            Some(limit) => (limit, "the limit of its control group (cgroup)"),
+            None => (self.shipped_size, "the size in the conf/config.yaml of an installation"),
+        };
+        let key = self.process_size.key();
+        tracing::info!("No size of the process is configured: '{key}' is {}, {origin}", size.human_readable());
+        config.set(key, size.to_string());
+    }
+
     fn overhead_range(&self, config: &Configuration) -> Result<RangeFraction, ConfigError> {
         let bounds = (&self.overhead_min, &self.overhead_max);
         RangeFraction::read(config, "JVM Overhead", bounds, &self.overhead_fraction)
@@ -167,4 +182,65 @@ fn lines(entries: &[(usize, &str, MemorySize)]) -> Vec<String> {
         format!("{:indent$}{:<rest$}{}", "", format!("{label}:"), size.human_readable(), rest = width - indent)
     };
     entries.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::memory::{JOBMANAGER, TASKMANAGER};
+
+    fn config(pairs: &[(&str, &str)]) -> Configuration {
+        pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+    }
+
+    fn task_manager(pairs: &[(&str, &str)], limit: Option<MemorySize>) -> Configuration {
+        let mut config = config(pairs);
+        TaskManagerMemory::give_size_within(&mut config, limit);
+        config
+    }
+
+    const LIMIT: Option<MemorySize> = Some(MemorySize::from_mebibytes(4096));
+
+    #[test]
+    fn a_limit_is_the_size_of_a_process_that_has_none() {
+        let total = |config: &Configuration| TaskManagerMemory::from_config(config).unwrap().total_process();
+        assert_eq!(total(&task_manager(&[], LIMIT)), MemorySize::from_mebibytes(4096));
+        assert_eq!(total(&task_manager(&[], Some(MemorySize(3_000_000_001)))), MemorySize(3_000_000_001));
+        // Managed memory alone is no size from which the others follow.
+        let managed = task_manager(&[("taskmanager.memory.managed.size", "1 gb")], LIMIT);
+        assert_eq!(total(&managed), MemorySize::from_mebibytes(4096));
+
+        let mut none = Configuration::default();
+        JobManagerMemory::give_size_within(&mut none, LIMIT);
+        let memory = JobManagerMemory::from_config(&none).unwrap();
+        assert_eq!(memory.total_process(), MemorySize::from_mebibytes(4096));
+    }
+
+    #[test]
+    fn what_is_configured_stays() {
+        for pairs in [
+            &[("taskmanager.memory.process.size", "2 gb")][..],
+            &[("taskmanager.memory.flink.size", "2 gb")],
+            &[("taskmanager.memory.task.heap.size", "1 gb"), ("taskmanager.memory.managed.size", "1 gb")],
+        ] {
+            assert_eq!(task_manager(pairs, LIMIT), config(pairs));
+        }
+        for pairs in [("jobmanager.memory.process.size", "2 gb"), ("jobmanager.memory.heap.size", "1 gb")] {
+            let mut set = config(&[pairs]);
+            JobManagerMemory::give_size_within(&mut set, LIMIT);
+            assert_eq!(set, config(&[pairs]));
+        }
+    }
+
+    #[test]
+    fn without_a_limit_the_size_is_that_of_the_file_that_comes_with_an_installation() {
+        let shipped: Configuration = {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/conf");
+            crate::config::from_sources(Some(std::path::Path::new(folder)), None, []).unwrap()
+        };
+        assert_eq!(shipped.get(&TASKMANAGER.process_size).unwrap(), TASKMANAGER.shipped_size);
+        assert_eq!(shipped.get(&JOBMANAGER.process_size).unwrap(), JOBMANAGER.shipped_size);
+        let none = task_manager(&[], None);
+        assert_eq!(none.get(&TASKMANAGER.process_size).unwrap(), TASKMANAGER.shipped_size);
+    }
 }

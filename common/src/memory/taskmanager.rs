@@ -1,5 +1,5 @@
 //! The memory of a TaskManager.
-use super::{MetaspaceAndOverhead, RangeFraction, inconsistent, lines, sum};
+use super::{MetaspaceAndOverhead, RangeFraction, cgroup, inconsistent, lines, sum};
 use crate::config::options::memory::{
     FRAMEWORK_HEAP, FRAMEWORK_OFF_HEAP, MANAGED_FRACTION, MANAGED_SIZE, NETWORK_FRACTION, NETWORK_MAX, NETWORK_MIN,
     TASK_HEAP, TASK_OFF_HEAP, TASKMANAGER,
@@ -26,6 +26,18 @@ pub struct TaskManagerMemory {
 }
 
 impl TaskManagerMemory {
+    /// Sets the size of this process where the configuration has nothing that it follows from: the limit of its control group
+    /// (cgroup), which a container engine or systemd has set, or the size that `conf/config.yaml` comes with.
+    pub fn give_size(config: &mut Configuration) {
+        Self::give_size_within(config, cgroup::memory_limit());
+    }
+
+    pub(super) fn give_size_within(config: &mut Configuration, limit: Option<MemorySize>) {
+        if !(config.contains(&TASK_HEAP) && config.contains(&MANAGED_SIZE)) {
+            TASKMANAGER.give_size(config, limit);
+        }
+    }
+
     /// Derives the parts from what is configured.
     pub fn from_config(config: &Configuration) -> Result<Self, ConfigError> {
         let flink = config.get_optional(&TASKMANAGER.flink_size)?;

@@ -38,7 +38,7 @@ pub(super) enum Step {
     Page(Vec<ListedFile>),
     /// Nothing for now.
     Wait,
-    /// These were all files. What is none, of which some are named.
+    /// These were all files. Has the paths of some of what was found and is no file.
     End(Vec<PathBuf>),
 }
 

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringViewArray, UInt32Array};
 use arrow::compute::{cast, take};
-use wiesel_common::filesystem::Status;
+use wiesel_common::filesystem::{Location, Status};
 use wiesel_expressions::types::{RowField, TimeAttribute, TypeKind};
 use wiesel_operators::operator::Result;
-
-use crate::input::is_stored;
 
 /// A key of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl FileMetadata {
 
 /// As in Flink, the path of a file of a store begins behind the bucket.
 fn without_bucket(path: &str) -> &str {
-    if !is_stored(path) {
+    if !Location::is_object_uri(path) {
         return path;
     }
     let behind_scheme = path.split_once("://").map_or(path, |(_, rest)| rest);

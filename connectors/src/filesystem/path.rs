@@ -10,7 +10,6 @@ use wiesel_common::filesystem::{Location, Status, check_place, check_regular};
 use wiesel_common::quote::{MAX_REASON, bounded, quote};
 use wiesel_operators::operator::{Error, Result};
 
-use crate::input::is_stored;
 use crate::options::{self, invalid};
 
 /// Where the files of a table are.
@@ -209,7 +208,7 @@ fn utf8(path: &Path) -> Result<&str> {
 }
 
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    let is_stored = path.to_str().is_some_and(is_stored);
+    let is_stored = path.to_str().is_some_and(Location::is_object_uri);
     // A relative path is another file for each process, and the client's folder has no part in it.
     let absolute = std::path::absolute(path).ok().filter(|_| !is_stored).unwrap_or_else(|| path.to_owned());
     let (file, who) = (absolute.display(), wiesel_common::process::role());

@@ -3,13 +3,13 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use bytes::Bytes;
-use wiesel_common::filesystem::Status;
+use wiesel_common::filesystem::{Location, Status};
 use wiesel_operators::operator::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::path::unreadable;
 use crate::encoding::{Reader, Writer};
-use crate::input::{Files, InputFile, is_stored};
+use crate::input::{Files, InputFile};
 
 /// Records of a file that begin at `start` or after, and before `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl FileVersion {
     /// The same of what a listing tells of a file. None: the file is of a store that lists no ETags, and times are listed more exactly
     /// than they are told otherwise.
     pub(super) fn listed(path: &str, status: &Status) -> Option<Self> {
-        let is_told = status.e_tag.as_deref().map_or(!is_stored(path), |e_tag| !e_tag.is_empty());
+        let is_told = status.e_tag.as_deref().map_or(!Location::is_object_uri(path), |e_tag| !e_tag.is_empty());
         is_told.then(|| Self::of(status))
     }
 

@@ -108,12 +108,17 @@ pub(crate) trait Encoder: Send {
 
 /// What writes the rows of a table into files.
 pub(crate) struct FileWriters {
-    /// Into files of rows after one another. None: the format is a bulk format.
-    pub(crate) encoder: Option<Box<dyn Encoder>>,
-    /// Into files that are complete only as a whole. None: the format is not a bulk format.
-    pub(crate) bulk: Option<Box<dyn BulkFormat>>,
-    /// Whether a file takes no rows beyond a checkpoint, be it a bulk format or one that Flink's SQL writes as one: CSV.
+    pub(crate) writer: FileWriter,
+    /// Whether a file takes no rows beyond a checkpoint, be it of a bulk format or of one that Flink's SQL writes as one: CSV.
     pub(crate) completes_at_checkpoint: bool,
+}
+
+/// How rows get into a file.
+pub(crate) enum FileWriter {
+    /// Into files of rows after one another.
+    Rows(Box<dyn Encoder>),
+    /// Into files that are complete only as a whole: those of a bulk format.
+    Bulk(Box<dyn BulkFormat>),
 }
 
 impl Format {
@@ -148,26 +153,14 @@ impl Format {
         }
     }
 
-    /// An encoder of all columns. None: the format is a bulk format.
-    pub(crate) fn encoder(&self) -> Option<Box<dyn Encoder>> {
-        match self {
-            Self::Csv(format) => Some(Box::new(csv::CsvEncoder::new(format.clone()))),
-            Self::Json(format) => Some(Box::new(json::JsonEncoder::new(format.clone()))),
-            Self::Bulk(_) => None,
-        }
-    }
-
     /// What writes files of all columns.
     pub(crate) fn file_writers(&self, formats: &dyn BulkFormats) -> TaskResult<FileWriters> {
-        let bulk = match self {
-            Self::Csv(_) | Self::Json(_) => None,
-            Self::Bulk(spec) => Some(formats.format(spec)?),
+        let (writer, completes_at_checkpoint) = match self {
+            Self::Csv(format) => (FileWriter::Rows(Box::new(csv::CsvEncoder::new(format.clone()))), true),
+            Self::Json(format) => (FileWriter::Rows(Box::new(json::JsonEncoder::new(format.clone()))), false),
+            Self::Bulk(spec) => (FileWriter::Bulk(formats.format(spec)?), true),
         };
-        let completes_at_checkpoint = match self {
-            Self::Csv(_) | Self::Bulk(_) => true,
-            Self::Json(_) => false,
-        };
-        Ok(FileWriters { encoder: self.encoder(), bulk, completes_at_checkpoint })
+        Ok(FileWriters { writer, completes_at_checkpoint })
     }
 
     /// Whether a file may be cut anywhere, and the reader of a part finds the first record that begins in it. Not so of CSV in which

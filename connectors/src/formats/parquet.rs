@@ -1,5 +1,5 @@
-//! `parquet`: its options and the types that it can hold, as plain data. Whoever describes a table needs no more; what reads and writes
-//! the files is made of it where tasks run, and links the library of the format.
+//! `parquet`: its options and the types that it can hold, as plain data. The description of a table needs no more; what reads and
+//! writes the files is made of it where tasks run, and links the library of the format.
 use std::ops::RangeInclusive;
 
 use wiesel_expressions::expression::MAX_VALUE_BYTES;

@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_expressions::cast::{write_double, write_float};
 use wiesel_expressions::functions::{bitmap_as_text, variant_as_json};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::{LogicalType, RowField, TypeKind};
@@ -40,8 +41,8 @@ fn write_value(out: &mut String, column: &dyn Array, logical: Option<&LogicalTyp
         DataType::Int16 => put!(out, "{}", column.as_primitive::<Int16Type>().value(row)),
         DataType::Int32 => put!(out, "{}", column.as_primitive::<Int32Type>().value(row)),
         DataType::Int64 => put!(out, "{}", column.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => text::write_float(out, column.as_primitive::<Float32Type>().value(row)),
-        DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => write_float(column.as_primitive::<Float32Type>().value(row), out),
+        DataType::Float64 => write_double(column.as_primitive::<Float64Type>().value(row), out),
         DataType::Decimal128(_, scale) => {
             text::write_decimal(out, column.as_primitive::<Decimal128Type>().value(row), *scale);
         }

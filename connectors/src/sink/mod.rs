@@ -70,16 +70,17 @@ impl<S: Committer + SinkState> SinkOperator<S> {
 
     /// Makes all of these final.
     fn commit(&mut self, committables: impl IntoIterator<Item = S::Committable>, is_restored: bool) -> Result<()> {
-        let request = |committable| CommitRequest { committable, is_restored, tries: 0 };
+        let request = |committable| CommitRequest { committable, is_restored };
         let mut requests: Vec<_> = committables.into_iter().map(request).collect();
         // A sink may have nothing to do for no committables that waits for others.
         if requests.is_empty() {
             return Ok(());
         }
+        let mut tries = 0;
         loop {
             let unfinished = self.sink.commit(requests)?;
             let Some(last) = unfinished.last() else { return Ok(()) };
-            let tries = last.request.tries + 1;
+            tries += 1;
             let Some(pause) = self.backoff.pause(tries) else { return Err(given_up(tries, unfinished)) };
             tracing::warn!(
                 committables = unfinished.len(),
@@ -90,7 +91,6 @@ impl<S: Committer + SinkState> SinkOperator<S> {
             self.wait(pause)?;
             let again = |unfinished: wiesel_operators::sink::Unfinished<S::Committable>| unfinished.request;
             requests = unfinished.into_iter().map(again).collect();
-            requests.iter_mut().for_each(|request| request.tries = tries);
         }
     }
 

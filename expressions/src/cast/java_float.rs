@@ -1,4 +1,6 @@
-//! `Double.toString` and `Float.toString` as Java 17 and older print them.
+//! DOUBLE and FLOAT as text, for casts, results and all formats: `Double.toString` and `Float.toString` of JDK 17, on which Flink
+//! usually runs. Only where JDK 17 prints more digits than name the number, or not those nearest to it (numbers from 2^63 to
+//! about 10^26, powers of two, the smallest ones; JDK-4511638), the text is that of JDK 19 and later.
 use crate::expression::decimal::power;
 
 /// Writes a DOUBLE: `1.0E10`, `0.001`, `NaN`, `-Infinity`.
@@ -14,7 +16,7 @@ pub fn write_double(value: f64, out: &mut String) {
 }
 
 /// Writes a FLOAT.
-pub(crate) fn write_float(value: f32, out: &mut String) {
+pub fn write_float(value: f32, out: &mut String) {
     if !value.is_finite() || value == 0.0 {
         return write_special(f64::from(value), out);
     }
@@ -128,5 +130,94 @@ pub(crate) fn write_integer(value: i64, out: &mut String) {
     }
     for digit in write_digits(value.unsigned_abs(), &mut buffer) {
         out.push(char::from(*digit));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn double(value: &str) -> String {
+        let mut text = String::new();
+        write_double(value.parse().unwrap(), &mut text);
+        text
+    }
+
+    fn float(value: &str) -> String {
+        let mut text = String::new();
+        write_float(value.parse().unwrap(), &mut text);
+        text
+    }
+
+    /// What Apache Flink 2.3 printed on JDK 17.
+    #[test]
+    fn doubles_are_written_as_flink_writes_them() {
+        for (value, text) in [
+            ("4.9E-324", "4.9E-324"),
+            ("1.5E-323", "1.5E-323"),
+            ("2.2250738585072014E-308", "2.2250738585072014E-308"),
+            ("9.99E-4", "9.99E-4"),
+            ("1.0E-3", "0.001"),
+            ("2E-3", "0.002"),
+            ("0.1", "0.1"),
+            ("0.30000000000000004", "0.30000000000000004"),
+            ("-0.0", "-0.0"),
+            ("100", "100.0"),
+            ("9999999", "9999999.0"),
+            ("1E7", "1.0E7"),
+            ("12345678", "1.2345678E7"),
+            ("9007199254740991", "9.007199254740991E15"),
+            ("9007199254740992", "9.007199254740992E15"),
+            ("9007199254740994", "9.007199254740994E15"),
+            ("18014398509481984", "1.8014398509481984E16"),
+            ("123456789012345678", "1.2345678901234568E17"),
+            ("1152921504606846976", "1.15292150460684698E18"),
+            ("-1152921504606846976", "-1.15292150460684698E18"),
+            ("1131077703239266560", "1.13107770323926656E18"),
+            ("4611686018427387904", "4.6116860184273879E18"),
+            ("9223372036854774784", "9.2233720368547748E18"),
+            ("9223372036854775808", "9.223372036854776E18"),
+            ("18446744073709551616", "1.8446744073709552E19"),
+            ("1E21", "1.0E21"),
+            ("1E22", "1.0E22"),
+            ("1.7976931348623157E308", "1.7976931348623157E308"),
+        ] {
+            assert_eq!(double(value), text, "{value}");
+        }
+    }
+
+    /// What Apache Flink 2.3 printed on JDK 17.
+    #[test]
+    fn floats_are_written_as_flink_writes_them() {
+        for (value, text) in [
+            ("1.4E-45", "1.4E-45"),
+            ("2.8E-45", "2.8E-45"),
+            ("1.17549435E-38", "1.17549435E-38"),
+            ("1.0E-3", "0.001"),
+            ("3.3", "3.3"),
+            ("9999999", "9999999.0"),
+            ("1E7", "1.0E7"),
+            ("16777215", "1.6777215E7"),
+            ("16777216", "1.6777216E7"),
+            ("16777218", "1.6777218E7"),
+            ("33554432", "3.3554432E7"),
+            ("90745184", "9.0745184E7"),
+            ("123456789", "1.23456792E8"),
+            ("1E10", "1.0E10"),
+            ("1152921504606846976", "1.1529215E18"),
+            ("9223372036854775808", "9.223372E18"),
+            ("1E23", "1.0E23"),
+            ("3.4028235E38", "3.4028235E38"),
+        ] {
+            assert_eq!(float(value), text, "{value}");
+        }
+    }
+
+    /// JDK 17 prints 9.999999999999999E22, 8.409999999999999E21 and 1.0E-323.
+    #[test]
+    fn numbers_that_jdk_17_misnames_have_the_fewest_digits_that_name_them() {
+        assert_eq!(double("1E23"), "1.0E23");
+        assert_eq!(double("8.41E21"), "8.41E21");
+        assert_eq!(double("9.9E-324"), "9.9E-324");
     }
 }

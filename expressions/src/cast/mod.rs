@@ -23,8 +23,8 @@ mod numeric;
 mod temporal;
 mod to_text;
 
-pub use java_float::write_double;
 pub(crate) use java_float::write_integer;
+pub use java_float::{write_double, write_float};
 pub(crate) use numeric::round_double;
 pub use numeric::{numeric_to_double, to_decimal};
 pub(crate) use temporal::{as_timestamps, to_instant, to_local};

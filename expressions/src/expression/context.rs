@@ -11,10 +11,10 @@ use super::zone::Zone;
 use crate::error::{Error, Result};
 use crate::functions::{Compiled, Generators};
 
-/// The session's time zone. Whoever plans a job settles it and writes it into the job's configuration.
+/// The session's time zone. The process that plans a job settles it and writes it into the job's configuration.
 pub const LOCAL_TIME_ZONE: &str = job::LOCAL_TIME_ZONE.key();
 
-/// The time zone that a configuration names. None: it leaves that to whoever plans the job, with `default` or without a word.
+/// The time zone that a configuration names. None: it leaves that to the planner, with `default` or without a word.
 ///
 /// # Errors
 /// What it names is no time zone.

@@ -8,7 +8,7 @@ use chrono_tz::{OffsetName, Tz};
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// A region or a fixed offset: the same wherever it is asked. `default` is none; whoever plans a job says which zone that is.
+/// A region or a fixed offset: the same wherever it is asked. `default` is none; the process that plans a job says which zone that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone {
     /// Always the same offset.

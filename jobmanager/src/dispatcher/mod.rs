@@ -8,12 +8,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use wiesel_common::id::{AttemptId, JobId};
+use wiesel_common::id::{AttemptId, JobId, LeaderSessionId};
 use wiesel_common::logging::job_span;
 use wiesel_common::mailbox::mailbox;
 use wiesel_expressions::expression::CLUSTER_TIME_ZONE;
@@ -23,7 +25,10 @@ use crate::failure::{self, FailureInfo};
 use crate::jobmaster::exception_history::{ExceptionEntry, ExceptionHistory};
 use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
-use crate::jobmaster::{self, Aftermath, Ended, JobInfo, JobMaster, JobMasterContext, JobMasterHandle};
+use crate::jobmaster::{
+    self, Aftermath, Ended, JobInfo, JobMaster, JobMasterContext, JobMasterHandle, JobRecorder, JobRecords,
+    RecordedJob, Wanted, graph_of,
+};
 use crate::options::{JobOptions, JobStoreOptions};
 use archive::Archive;
 
@@ -50,6 +55,9 @@ pub enum SubmitError {
          done: at most an hour after its end, the JobManager's log says when."
     )]
     Aftermath(JobId),
+    /// It cannot be kept so that it outlives the JobManager.
+    #[error("The job is not run, because it could not be recorded: {0}")]
+    NotRecorded(String),
     /// The JobManager stops.
     #[error("The JobManager is stopping")]
     Stopping,
@@ -65,9 +73,27 @@ pub enum JobRef {
 }
 
 enum Message {
-    Submit { graph: Box<proto::JobGraph>, reply: oneshot::Sender<Result<JobId, SubmitError>> },
-    Job { id: JobId, reply: oneshot::Sender<Option<JobRef>> },
-    Jobs { reply: oneshot::Sender<Vec<JobRef>> },
+    Submit {
+        graph: Box<proto::JobGraph>,
+        reply: oneshot::Sender<Result<JobId, SubmitError>>,
+    },
+    Job {
+        id: JobId,
+        reply: oneshot::Sender<Option<JobRef>>,
+    },
+    Jobs {
+        reply: oneshot::Sender<Vec<JobRef>>,
+    },
+    JobResult {
+        id: JobId,
+        reply: oneshot::Sender<Arc<JobInfo>>,
+    },
+    SubmitFailedJob {
+        id: JobId,
+        name: String,
+        cause: Box<FailureInfo>,
+        reply: oneshot::Sender<Result<JobId, SubmitError>>,
+    },
 }
 
 /// The JobMasters by job; written by the dispatcher alone.
@@ -100,6 +126,26 @@ impl DispatcherHandle {
     pub async fn submit(&self, graph: proto::JobGraph) -> Result<JobId, SubmitError> {
         let graph = Box::new(graph);
         self.ask(|reply| Message::Submit { graph, reply }).await.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Takes a job that failed before there was a graph of it, so that its cause can be asked for.
+    pub(crate) async fn submit_failed_job(
+        &self,
+        id: JobId,
+        name: &str,
+        cause: FailureInfo,
+    ) -> Result<JobId, SubmitError> {
+        let (name, cause) = (name.to_owned(), Box::new(cause));
+        let submitted = self.ask(|reply| Message::SubmitFailedJob { id, name, cause, reply }).await;
+        submitted.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// A job at its end, whenever that is; an error: there is no such job, or the Dispatcher has ended.
+    pub(crate) fn job_result(&self, id: JobId) -> oneshot::Receiver<Arc<JobInfo>> {
+        let (reply, answer) = oneshot::channel();
+        // Of a Dispatcher that has ended the answer says so.
+        let _ = self.sender.send(Message::JobResult { id, reply });
+        answer
     }
 
     /// A job.
@@ -142,6 +188,10 @@ impl DispatcherHandle {
 /// See the module.
 pub struct Dispatcher {
     context: JobMasterContext,
+    /// Of jobs that outlive the JobManager.
+    records: Option<JobRecords>,
+    /// Who waits for a submitted job to be recorded.
+    submissions: JoinSet<()>,
     store: JobStoreOptions,
     receiver: mpsc::UnboundedReceiver<Message>,
     masters: JobMasters,
@@ -151,6 +201,8 @@ pub struct Dispatcher {
     /// Their jobs.
     looked_after: HashMap<Id, JobId>,
     jobs: HashMap<Id, JobInProgress>,
+    /// Those who wait for the end of a running job.
+    results: HashMap<JobId, Vec<oneshot::Sender<Arc<JobInfo>>>>,
     archive: Archive,
 }
 
@@ -161,11 +213,20 @@ struct JobInProgress {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(context: JobMasterContext, store: JobStoreOptions) -> (Self, DispatcherHandle, JobMasters) {
+    /// `recorded`: jobs that go on from the JobManager that has led before. The ResourceManager has heard of them before it hears of a
+    /// TaskManager.
+    pub(crate) fn new(
+        context: JobMasterContext,
+        store: JobStoreOptions,
+        records: Option<JobRecords>,
+        recorded: Vec<RecordedJob>,
+    ) -> (Self, DispatcherHandle, JobMasters) {
         let (sender, receiver) = mailbox();
         let masters = JobMasters::default();
-        let dispatcher = Self {
+        let mut dispatcher = Self {
             context,
+            records,
+            submissions: JoinSet::new(),
             archive: Archive::new(store.clone()),
             store,
             receiver,
@@ -174,7 +235,9 @@ impl Dispatcher {
             aftermaths: JoinSet::new(),
             looked_after: HashMap::new(),
             jobs: HashMap::new(),
+            results: HashMap::new(),
         };
+        recorded.into_iter().for_each(|job| dispatcher.go_on_with(job));
         (dispatcher, DispatcherHandle { sender }, masters)
     }
 
@@ -189,6 +252,7 @@ impl Dispatcher {
                     None => break,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
+                Some(_) = self.submissions.join_next() => {}
                 Some(done) = self.aftermaths.join_next_with_id() => {
                     let task = done.map_or_else(|error| error.id(), |(task, ())| task);
                     self.looked_after.remove(&task);
@@ -211,9 +275,7 @@ impl Dispatcher {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Submit { graph, reply } => {
-                let _ = reply.send(self.submit(*graph));
-            }
+            Message::Submit { graph, reply } => self.submit(*graph, reply),
             Message::Job { id, reply } => {
                 let running = self.masters.get(id).map(JobRef::Running);
                 let _ = reply.send(running.or_else(|| self.archive.get(id).cloned().map(JobRef::Archived)));
@@ -223,13 +285,71 @@ impl Dispatcher {
                 jobs.extend(self.archive.iter().cloned().map(JobRef::Archived));
                 let _ = reply.send(jobs);
             }
+            Message::JobResult { id, reply } => self.tell_result(id, reply),
+            Message::SubmitFailedJob { id, name, cause, reply } => {
+                let _ = reply.send(self.submit_failed_job(id, name, *cause));
+            }
         }
     }
 
-    fn submit(&mut self, mut graph: proto::JobGraph) -> Result<JobId, SubmitError> {
+    /// Now, or when the job ends.
+    fn tell_result(&mut self, id: JobId, reply: oneshot::Sender<Arc<JobInfo>>) {
+        if self.masters.get(id).is_some() {
+            self.results.entry(id).or_default().push(reply);
+        } else if let Some(info) = self.archive.get(id) {
+            let _ = reply.send(Arc::clone(info));
+        }
+    }
+
+    fn submit_failed_job(&mut self, id: JobId, name: String, cause: FailureInfo) -> Result<JobId, SubmitError> {
+        if self.is_known(id) {
+            return Err(SubmitError::Duplicate(id));
+        }
+        let now = self.context.clock.now();
+        let graph = Arc::new(proto::JobGraph { job_id: id.to_bytes(), name, ..Default::default() });
+        let job = JobInProgress { id, graph, submitted_at: now.wall };
+        self.archive.insert(Arc::new(failed(&job, cause, now.wall)), now.monotonic);
+        Ok(id)
+    }
+
+    fn is_known(&self, id: JobId) -> bool {
+        self.masters.get(id).is_some() || self.archive.get(id).is_some()
+    }
+
+    /// The caller hears of it when the job outlives the JobManager, if it may.
+    fn submit(&mut self, graph: proto::JobGraph, reply: oneshot::Sender<Result<JobId, SubmitError>>) {
+        let (submission, recorded) = match self.records {
+            Some(_) => {
+                let (submission, recorded) = oneshot::channel();
+                (Some(submission), Some(recorded))
+            }
+            None => (None, None),
+        };
+        let started = self.start_submitted(graph, submission);
+        let (Ok(id), Some(recorded)) = (&started, recorded) else {
+            // The caller may have gone.
+            let _ = reply.send(started);
+            return;
+        };
+        let id = *id;
+        self.submissions.spawn(async move {
+            let outcome = match recorded.await {
+                Ok(Ok(())) => Ok(id),
+                Ok(Err(reason)) => Err(SubmitError::NotRecorded(reason)),
+                Err(_) => Err(SubmitError::Stopping),
+            };
+            let _ = reply.send(outcome);
+        });
+    }
+
+    fn start_submitted(
+        &mut self,
+        mut graph: proto::JobGraph,
+        submission: Option<oneshot::Sender<Result<(), String>>>,
+    ) -> Result<JobId, SubmitError> {
         let validation::Validated { job_id: id, derived_max_parallelism } =
             validate(&mut graph).map_err(SubmitError::Invalid)?;
-        if self.masters.get(id).is_some() || self.archive.get(id).is_some() {
+        if self.is_known(id) {
             return Err(SubmitError::Duplicate(id));
         }
         if self.looked_after.values().any(|job| *job == id) {
@@ -245,25 +365,48 @@ impl Dispatcher {
             )));
         }
         graph.configuration.insert(CLUSTER_TIME_ZONE.to_owned(), self.context.time_zone.to_string());
+        let record = proto::JobRecord {
+            graph: if self.records.is_some() { graph.encode_to_vec().into() } else { Bytes::new() },
+            submitted_at: self.context.clock.now_millis(),
+            derived_max_parallelism,
+            run: LeaderSessionId::random().run(),
+            ..Default::default()
+        };
+        let recorder = JobRecorder::of_new(id, self.records.clone(), record);
+        self.start(id, graph, recorder, submission).map_err(SubmitError::Invalid)?;
+        Ok(id)
+    }
+
+    /// Goes on with a job that another JobManager has led.
+    fn go_on_with(&mut self, job: RecordedJob) {
+        let (id, Some(records)) = (job.id, self.records.clone()) else { return };
+        tracing::info!(job_id = %id, "job goes on from its record");
+        let started =
+            graph_of(&job.record).and_then(|graph| self.start(id, graph, JobRecorder::of_recorded(records, job), None));
+        if let Err(reason) = started {
+            tracing::error!(job_id = %id, reason, "a recorded job cannot go on: its record stays");
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: JobId,
+        graph: proto::JobGraph,
+        recorder: JobRecorder<Wanted>,
+        submission: Option<oneshot::Sender<Result<(), String>>>,
+    ) -> Result<(), String> {
         let pairs = graph.configuration.iter().map(|(key, value)| (key.clone(), value.clone()));
         let configuration = Arc::new(self.context.configuration.merged(pairs));
-        let options = JobOptions::read(&configuration).map_err(|error| SubmitError::Invalid(error.to_string()))?;
-        let graph = Arc::new(graph);
-        let submitted_at = self.context.clock.now_millis();
-        let (master, handle) = JobMaster::new(
-            self.context.clone(),
-            Arc::clone(&graph),
-            id,
-            options,
-            configuration,
-            derived_max_parallelism,
-            submitted_at,
-        )
-        .map_err(|error| SubmitError::Invalid(error.to_string()))?;
+        let options = JobOptions::read(&configuration).map_err(|error| error.to_string())?;
+        let (graph, submitted_at) = (Arc::new(graph), recorder.record().submitted_at);
+        let context = self.context.clone();
+        let (master, handle) =
+            JobMaster::new(context, Arc::clone(&graph), id, options, configuration, recorder, submission)
+                .map_err(|error| error.to_string())?;
         self.masters.handles.write().insert(id, handle);
         let task = self.running.spawn(master.run().instrument(job_span(id)));
         self.jobs.insert(task.id(), JobInProgress { id, graph, submitted_at });
-        Ok(id)
+        Ok(())
     }
 
     fn ended(&mut self, ended: Result<(Id, Ended), tokio::task::JoinError>) {
@@ -284,11 +427,15 @@ impl Dispatcher {
             let release = crate::resourcemanager::Message::ReleaseSlots { job: job.id };
             self.context.resource_manager.send(release);
             self.context.collectors.job_ended(job.id, JobStatus::Failed, now.monotonic);
-            Arc::new(crashed(&job, now.wall))
+            let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+            Arc::new(failed(&job, cause, now.wall))
         });
         // First into the archive: a request finds the job in one of the two.
-        self.archive.insert(info, now.monotonic);
+        self.archive.insert(Arc::clone(&info), now.monotonic);
         self.masters.handles.write().remove(&job.id);
+        for reply in self.results.remove(&job.id).into_iter().flatten() {
+            let _ = reply.send(Arc::clone(&info));
+        }
     }
 
     /// Does what is left to do for a job, beside all else and at the most as long as the JobManager lives.
@@ -303,9 +450,8 @@ impl Dispatcher {
     }
 }
 
-/// A job whose JobMaster crashed.
-fn crashed(job: &JobInProgress, now: i64) -> JobInfo {
-    let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+/// A job that failed and of which no JobMaster tells.
+fn failed(job: &JobInProgress, cause: FailureInfo, now: i64) -> JobInfo {
     let mut timestamps = StatusTimestamps::default();
     timestamps.enter(JobStatus::Initializing, job.submitted_at);
     timestamps.enter(JobStatus::Failed, now);

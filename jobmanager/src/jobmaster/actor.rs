@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tonic::Status;
 use tracing::Instrument;
@@ -35,17 +35,22 @@ use super::deployments::{Deploying, Deployments};
 use super::exception_history::ExceptionHistory;
 use super::execution_graph::TaskManagerLocation;
 use super::failure_log::{FailureLog, counted};
-use super::initialization::{Initialized, initialize};
+use super::initialization::{Initialized, LeftCheckpoints, initialize};
 use super::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory, HolderFailure};
+use super::record::JobRecorder;
+use super::recording::Wanted;
 use super::restart_strategy::RestartStrategy;
 use super::savepoints::{Stopping, Waiter};
 use super::scheduler::{Action, Environment, Scheduler, UpdateOutcome};
 use super::slots::WaitForSlots;
 use super::source_coordinator::EnumeratorFactory;
 use super::status::JobStatus;
+use super::taking_over::{Adopted, TakingOver};
 use super::{CheckpointInfo, JobInfo, JobMasterHandle, Message};
 use crate::failure::{self, FailureInfo};
 use crate::gateway::{Attempts, TaskExecutors};
+use crate::ha::{RecordError, Version};
+use crate::operations::Operations;
 use crate::options::JobOptions;
 use crate::resourcemanager::{self, ResourceManagerHandle};
 
@@ -67,11 +72,14 @@ pub(crate) struct JobMasterContext {
     pub(crate) clock: Arc<dyn Clock>,
     /// In which the JobManager leads.
     pub(crate) epoch: u64,
+    /// Tasks that a JobMaster before has deployed go on, if they can.
+    pub(crate) adopts_tasks: bool,
     /// The cluster's, for all jobs.
     pub(crate) time_zone: Zone,
     pub(crate) executors: TaskExecutors,
     pub(crate) resource_manager: ResourceManagerHandle,
     pub(crate) collectors: CollectCoordinators,
+    pub(crate) operations: Operations,
     pub(crate) enumerators: EnumeratorFactory,
     pub(crate) coordinators: CoordinatorFactory,
     pub(crate) coordinator_calls: CoordinatorCalls,
@@ -79,7 +87,12 @@ pub(crate) struct JobMasterContext {
 
 /// Something that a JobMaster waited for.
 pub(super) enum Completion {
+    Recorded { revision: u64, result: Result<Version, RecordError> },
     Initialized(Result<Box<Initialized>, FailureInfo>),
+    CheckpointsFound(Box<LeftCheckpoints>),
+    ReportsDue,
+    CoordinatorsBegun { failed: BTreeSet<usize> },
+    Adopted { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Adopted, String> },
     Claimed(Result<Box<Initialized>, FailureInfo>),
     Deployed { execution: u32, location: Arc<TaskManagerLocation>, result: Result<u64, NotDeployed> },
     Cancelled { location: Arc<TaskManagerLocation>, registration: u64, result: Result<Cancelled, String> },
@@ -152,25 +165,36 @@ pub(crate) struct JobMaster {
     client_expires: Option<i64>,
     pub(super) wait_for_slots: WaitForSlots,
     pub(super) failure_log: FailureLog,
-    terminated: bool,
+    /// The job's record, and what is to be done once that is durable.
+    pub(super) recorder: JobRecorder<Wanted>,
+    /// Who waits for the job's first record.
+    submission: Option<oneshot::Sender<Result<(), String>>>,
+    /// Who wants to hear that the job is being cancelled.
+    pub(super) cancellations: Vec<oneshot::Sender<()>>,
+    /// A JobMaster before has led the job, and it is not decided what becomes of its tasks.
+    pub(super) taking_over: Option<Box<TakingOver>>,
+    /// Calls under way that tell TaskManagers which tasks the job has taken over.
+    pub(super) adopting: usize,
+    /// The job goes on under another JobMaster, or may.
+    pub(super) left: bool,
+    pub(super) terminated: bool,
 }
 
 impl JobMaster {
-    /// A validated job.
+    /// A validated job, whose record says the rest. `submission`: told once that is durable.
     pub(crate) fn new(
         context: JobMasterContext,
         graph: Arc<proto::JobGraph>,
         job_id: JobId,
         options: JobOptions,
         configuration: Arc<Configuration>,
-        derived_max_parallelism: Vec<bool>,
-        submitted_at: i64,
+        recorder: JobRecorder<Wanted>,
+        submission: Option<oneshot::Sender<Result<(), String>>>,
     ) -> Result<(Self, JobMasterHandle), wiesel_state::Error> {
         let storage = CheckpointStorage::new(&configuration, job_id)?;
         let (sender, receiver) = mailbox();
         let handle = JobMasterHandle { job_id, fence: LeaderSessionId::of_epoch(context.epoch), sender };
-        // As the fence, it is no other run's.
-        let run = handle.fence.run();
+        let (run, submitted_at) = (recorder.record().run, recorder.record().submitted_at);
         let mut env = RealEnvironment { clock: Arc::clone(&context.clock) };
         let strategy = RestartStrategy::new(options.restart.clone());
         let history = ExceptionHistory::new(options.exception_history);
@@ -201,7 +225,7 @@ impl JobMaster {
             checkpoint_options,
             storage,
             job_claim: JobClaim::default(),
-            derived_max_parallelism,
+            derived_max_parallelism: recorder.record().derived_max_parallelism.clone(),
             waiters: HashMap::new(),
             tickets: 0,
             trials: Arc::new(Semaphore::new(TRIALS_AT_ONCE)),
@@ -216,8 +240,15 @@ impl JobMaster {
             client_expires,
             wait_for_slots: WaitForSlots::default(),
             failure_log: FailureLog::default(),
+            recorder,
+            submission,
+            cancellations: Vec::new(),
+            taking_over: None,
+            adopting: 0,
+            left: false,
             terminated: false,
         };
+        master.hold_slots();
         Ok((master, handle))
     }
 
@@ -245,7 +276,8 @@ impl JobMaster {
         if self.client_expires.is_some() {
             self.after(Duration::from_secs(1), Completion::ClientCheck);
         }
-        self.initialize();
+        self.begin();
+        self.act();
         while !self.terminated {
             let tick = self.checkpoints.next_tick(self.now());
             let tick = tick.map(|at| Duration::from_millis((at - self.now()).max(0) as u64));
@@ -259,7 +291,7 @@ impl JobMaster {
                 message = self.receiver.recv() => match message {
                     Some(message) => self.handle(message),
                     // The dispatcher holds a handle as long as the job is listed.
-                    None => self.scheduler.suspend(&mut self.env),
+                    None => self.suspend(),
                 },
                 Some(done) = self.completions.join_next() => match done {
                     Ok(done) => self.completed(done),
@@ -275,7 +307,18 @@ impl JobMaster {
         self.finish().await
     }
 
-    fn initialize(&mut self) {
+    /// Begins with a job that was submitted, or goes on with one that has begun.
+    fn begin(&mut self) {
+        if self.recorder.record().started {
+            return self.begin_taking_over();
+        }
+        if let Some(submission) = self.submission.take() {
+            self.recorder.queue(Wanted::Submitted(submission));
+        }
+        self.recorder.queue(Wanted::Initialize);
+    }
+
+    pub(super) fn initialize(&mut self) {
         let (storage, options) = (self.storage.clone(), Arc::clone(&self.checkpoint_options));
         let (graph, derived) = (Arc::clone(&self.scheduler.graph().graph), self.derived_max_parallelism.clone());
         self.spawn(
@@ -298,6 +341,7 @@ impl JobMaster {
                 if let (Some(restored), Some(settings)) = (restored, &self.checkpoint_options.restore) {
                     self.checkpoints.start_from(restored, settings.claim_mode);
                 }
+                self.note_start();
                 self.scheduler.start(&mut self.env);
             }
             Err(cause) => self.scheduler.start_failed(cause, &mut self.env),
@@ -309,8 +353,11 @@ impl JobMaster {
         let status = self.status();
         let failure = self.scheduler.failure().cloned();
         self.answer_all(self.job_id(), status, failure.as_ref());
-        self.clean_up(status).await;
-        self.give_up_claim().await;
+        // What another JobMaster may go on with it sees to itself.
+        if !self.left {
+            self.clean_up(status).await;
+            self.give_up_claim().await;
+        }
         let info = self.describe();
         self.context.collectors.job_ended(info.job_id, info.status, self.env.monotonic());
         let left_out = counted(self.failure_log.left_out());
@@ -324,9 +371,13 @@ impl JobMaster {
             let wait = async { while self.completions.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(SUSPEND_TIMEOUT, wait).await;
         }
+        let is_over = status.is_globally_terminal() && !self.left;
+        if is_over && !self.is_unclean() {
+            self.forget_record().await;
+        }
         self.receiver.close();
         while self.receiver.try_recv().is_ok() {}
-        let aftermath = (status != JobStatus::Suspended).then(|| Aftermath::of(self, status)).flatten();
+        let aftermath = is_over.then(|| Aftermath::of(self, status)).flatten();
         Ended { info, aftermath }
     }
 
@@ -356,6 +407,7 @@ impl JobMaster {
 
     fn handle(&mut self, message: Message) {
         self.look_at_clocks();
+        let Some(message) = self.hear_while_taking_over(message) else { return };
         match message {
             Message::OfferSlots { request, reply } => {
                 // A TaskManager that waits no longer may have taken the slot back, or offers it again.
@@ -393,8 +445,8 @@ impl JobMaster {
             }
             Message::Cancel { reply } => {
                 tracing::info!(job_id = %self.handle.job_id, state = %self.scheduler.status(), "asked to cancel");
-                self.scheduler.cancel(&mut self.env);
-                let _ = reply.send(());
+                self.cancel_job();
+                self.cancellations.push(reply);
             }
             Message::ClientHeartbeat => {
                 let timeout = self.options.client_timeout.map(|timeout| timeout.as_millis() as i64);
@@ -405,7 +457,7 @@ impl JobMaster {
             Message::Describe { reply } => {
                 let _ = reply.send(self.describe());
             }
-            Message::Suspend => self.scheduler.suspend(&mut self.env),
+            Message::Suspend => self.suspend(),
         }
     }
 
@@ -440,12 +492,18 @@ impl JobMaster {
         self.look_at_clocks();
         let now = self.now();
         match done {
+            Completion::Recorded { revision, result } => self.recorded(revision, result),
             Completion::Initialized(result) => self.initialized(result),
+            Completion::CheckpointsFound(left) => self.checkpoints_found(*left),
+            Completion::ReportsDue => self.reports_due(),
+            Completion::CoordinatorsBegun { failed } => self.coordinators_begun(&failed),
+            Completion::Adopted { location, registration, result } => self.adopted(&location, registration, result),
             Completion::Claimed(result) => self.claimed(result),
             Completion::TargetTried { ticket, result } => self.target_tried(ticket, result),
             Completion::Prepared { id, result } => self.checkpoints.prepared(id, result, self.scheduler.graph(), now),
             Completion::Triggered { id, result } => self.checkpoints.triggered(id, result, self.scheduler.graph(), now),
             Completion::Finalized { metadata, result } => {
+                self.note_savepoint_to_stop_with(&metadata, &result);
                 self.checkpoints.finalized(metadata, result, self.scheduler.graph(), now);
             }
             Completion::Discarded(cleaned) => self.checkpoints.discarded(cleaned, now),
@@ -476,7 +534,7 @@ impl JobMaster {
                 if expired {
                     tracing::warn!(job_id = %self.handle.job_id, "the client is gone: the job is cancelled");
                     self.client_expires = None;
-                    self.scheduler.cancel(&mut self.env);
+                    self.cancel_job();
                 } else {
                     self.after(Duration::from_secs(1), Completion::ClientCheck);
                 }
@@ -509,27 +567,14 @@ impl JobMaster {
         self.completions.spawn(completion.in_current_span())
     }
 
-    fn after(&mut self, delay: Duration, completion: Completion) {
+    pub(super) fn after(&mut self, delay: Duration, completion: Completion) {
         self.timers.spawn(async move {
             tokio::time::sleep(delay).await;
             completion
         });
     }
 
-    fn act(&mut self) {
-        loop {
-            let actions = self.scheduler.take_actions();
-            let busy = !actions.is_empty();
-            for action in actions {
-                self.do_action(action);
-            }
-            if !self.act_on_checkpoints() && !busy {
-                return;
-            }
-        }
-    }
-
-    fn do_action(&mut self, action: Action) {
+    pub(super) fn do_action(&mut self, action: Action) {
         match action {
             Action::RequireSlots { slots, request } => {
                 self.wait_for_slots = WaitForSlots::default();
@@ -583,7 +628,7 @@ impl JobMaster {
         }
     }
 
-    fn cancel(&mut self, location: Arc<TaskManagerLocation>, registration: u64, attempts: Vec<AttemptId>) {
+    pub(super) fn cancel(&mut self, location: Arc<TaskManagerLocation>, registration: u64, attempts: Vec<AttemptId>) {
         let executors = self.context.executors.clone();
         let (fence, job, timeout) = (self.handle.fence, self.handle.job_id, self.context.rpc_timeout);
         let calls = Attempts::new(self.context.heartbeat_timeout);
@@ -601,7 +646,11 @@ impl JobMaster {
         };
         let execution = self.scheduler.graph().execution;
         self.begin_collectors(regions, execution);
-        self.start_coordinators(regions, |uid| Self::coordinator_state(restore.as_ref(), uid));
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        let of_coordinator = |uid| Self::coordinator_state(restore.as_ref(), uid);
+        if let Err(cause) = self.start_coordinators(regions, from, of_coordinator, |_, _| None) {
+            return self.scheduler.not_deployed(regions, cause, &mut self.env);
+        }
         let state = |vertex: usize, subtask: usize| {
             let (checkpoint_id, assignment) = restore.as_ref()?;
             let state = assignment.tasks[vertex][subtask].clone();

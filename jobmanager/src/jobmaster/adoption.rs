@@ -172,6 +172,33 @@ pub fn decide(
     graph.all_regions().into_iter().map(decide).collect()
 }
 
+/// Whether each subtask is accounted for: it is reported with the newest execution of its region of which there are reports, or had
+/// finished before the checkpoint.
+pub fn is_complete(graph: &ExecutionGraph, finished: &dyn Fn(usize, usize) -> bool, reports: &[ReportedTask]) -> bool {
+    let mut newest: BTreeMap<usize, u32> = BTreeMap::new();
+    for task in reports {
+        let known = newest.entry(graph.regions[task.vertex]).or_default();
+        *known = task.execution.max(*known);
+    }
+    let of_newest = |task: &&ReportedTask| newest.get(&graph.regions[task.vertex]) == Some(&task.execution);
+    let reported: BTreeSet<_> = reports.iter().filter(of_newest).map(|task| (task.vertex, task.subtask)).collect();
+    let known = |vertex, subtask| reported.contains(&(vertex, subtask)) || finished(vertex, subtask);
+    let mut vertices = graph.vertices.iter().enumerate();
+    vertices.all(|(vertex, known_of)| (0..known_of.subtasks.len()).all(|subtask| known(vertex, subtask)))
+}
+
+/// Of a region that is not adopted the attempts that are to end before others take their places: of each subtask that is reported the
+/// one of the region's newest execution.
+pub fn last_attempts(graph: &ExecutionGraph, region: usize, reports: &[ReportedTask]) -> Vec<ReportedTask> {
+    let of_region = || reports.iter().filter(move |task| graph.regions[task.vertex] == region);
+    let newest = of_region().map(|task| task.execution).max();
+    let mut tasks: BTreeMap<(usize, usize), &ReportedTask> = BTreeMap::new();
+    for task in of_region().filter(|task| Some(task.execution) == newest) {
+        tasks.insert((task.vertex, task.subtask), task);
+    }
+    tasks.into_values().cloned().collect()
+}
+
 fn collecting_regions(graph: &ExecutionGraph) -> BTreeSet<usize> {
     let collects = |vertex: &proto::JobVertex| {
         vertex.operators.iter().any(|operator| matches!(operator.kind, Some(Kind::CollectSink(_))))

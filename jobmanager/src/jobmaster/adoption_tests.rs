@@ -71,6 +71,23 @@ fn is_adopted(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Adopted(_))
 }
 
+/// A TaskManager that was thought lost may report what others have replaced, before those are reported.
+#[test]
+fn all_is_accounted_for_when_each_subtask_is_reported_with_the_newest_execution_or_had_finished() {
+    let complete =
+        |finished: &dyn Fn(usize, usize) -> bool, reports: &[ReportedTask]| is_complete(&graph(), finished, reports);
+    let none = |_: usize, _: usize| false;
+    let first = |vertex: usize, subtask: usize| (vertex, subtask) == (0, 0);
+    assert!(complete(&none, &all()) && !complete(&none, &all()[1..]) && complete(&first, &all()[1..]));
+    let mut replaced = all();
+    replaced[1].execution = 1;
+    assert!(!complete(&none, &replaced));
+    replaced.push(task(0, 1));
+    assert!(complete(&none, &replaced));
+    let last = last_attempts(&graph(), graph().regions[0], &replaced);
+    assert_eq!(last, all()[..3]);
+}
+
 #[test]
 fn what_runs_is_adopted_and_only_the_region_restarts_that_is_not_whole() {
     let reports = all();

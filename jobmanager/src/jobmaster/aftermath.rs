@@ -32,7 +32,7 @@ pub(crate) struct Aftermath {
 impl Aftermath {
     /// None: all is done.
     pub(super) fn of(job: JobMaster, status: JobStatus) -> Option<Self> {
-        (job.checkpoints.is_unclean() || !job.job_claim.is_over()).then(|| Self { job, status })
+        job.is_unclean().then(|| Self { job, status })
     }
 
     /// Deletes what is left of the job's checkpoints.
@@ -45,6 +45,9 @@ impl Aftermath {
             job.look_after_folder().await;
             job.remove_unneeded_folder().await;
             job.see_to_claim().await;
+            if !job.is_unclean() {
+                job.forget_record().await;
+            }
         };
         match tokio::time::timeout(AFTERMATH_TIMEOUT, work).await {
             Ok(()) if !job.checkpoints.is_unclean() => {
@@ -60,6 +63,11 @@ impl Aftermath {
 }
 
 impl JobMaster {
+    /// Whether something is left to be seen to when the job is over.
+    pub(super) fn is_unclean(&self) -> bool {
+        self.checkpoints.is_unclean() || !self.job_claim.is_over()
+    }
+
     /// Ends checkpoints that are under way and deletes those that do not outlive the job.
     pub(super) async fn clean_up(&mut self, status: JobStatus) {
         let limit = if status == JobStatus::Suspended { SUSPEND_TIMEOUT } else { CLEANUP_TIMEOUT };

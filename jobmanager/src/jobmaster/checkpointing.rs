@@ -23,6 +23,7 @@ use super::checkpoint::plan::TaskRef;
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
 use super::failure_log::counted;
 use super::operator_coordinator_holder::Command;
+use super::recording::{Wanted, check_inline};
 use super::scheduler::UpdateOutcome;
 use crate::failure::{self, FailureInfo};
 
@@ -34,32 +35,41 @@ const SWEEP_TIMEOUT: Duration = Duration::from_secs(600);
 impl JobMaster {
     /// Follows the state of the job, then does what the coordinator wants. True: there was something to do.
     pub(super) fn act_on_checkpoints(&mut self) -> bool {
+        if self.left {
+            return false;
+        }
         self.follow_job();
         let now = self.now();
         let actions = self.checkpoints.take_actions(now);
-        let busy = !actions.is_empty();
+        let mut busy = !actions.is_empty();
+        self.note_checkpoints();
         for action in actions {
-            self.do_checkpoint_action(action);
+            self.recorder.queue(Wanted::Checkpoints(action));
         }
+        busy |= self.fulfil_due();
         self.deploy_postponed() || busy
     }
 
     fn follow_job(&mut self) {
         let now = self.now();
-        if self.checkpoints.is_active() == self.scheduler.all_tasks_run() {
+        let may_begin = self.scheduler.all_tasks_run() && !self.is_held_up();
+        if self.checkpoints.is_active() == may_begin {
             return;
         }
-        if self.scheduler.all_tasks_run() {
+        if may_begin {
             let random = self.random();
             self.checkpoints.resume(now, random);
+            // Tasks that were taken over may wait at their end for a checkpoint.
+            self.checkpoints.tick(self.scheduler.graph(), now);
         } else if self.status() != super::status::JobStatus::Running {
             self.checkpoints.suspend(Reason::CoordinatorSuspend, now);
         }
     }
 
-    fn do_checkpoint_action(&mut self, action: Action) {
+    pub(super) fn do_checkpoint_action(&mut self, action: Action) {
         let job_id = self.job_id();
         match action {
+            Action::UseUpNumbers { until } => self.use_up_numbers(until),
             Action::Prepare { id } => self.prepare(id),
             Action::Trigger { tasks, barrier } => self.trigger(tasks, barrier),
             Action::Release { id } => self.tell_coordinators(|| Command::Release { checkpoint: id }),
@@ -77,6 +87,7 @@ impl JobMaster {
             Action::Discard { garbage, referenced } => {
                 let storage = self.storage.clone();
                 self.spawn(async move {
+                    fault::point("checkpoint.before-discard");
                     let deleting = discard(&storage, &garbage, &referenced);
                     let done = tokio::time::timeout(DISCARD_TIMEOUT, deleting).await;
                     let cleaned = done.unwrap_or_else(|_| {
@@ -127,17 +138,17 @@ impl JobMaster {
     /// Asks every coordinator for its state.
     fn prepare(&mut self, id: u64) {
         let mut answers = Vec::new();
-        for (uid, sender) in self.coordinator_commands() {
+        for sender in self.coordinator_commands() {
             let (reply, answer) = oneshot::channel();
             // One that has ended does not answer.
             let _ = sender.send(Command::Snapshot { checkpoint: id, reply });
-            answers.push((uid, answer));
+            answers.push(answer);
         }
         self.spawn(async move {
             let mut states = Vec::with_capacity(answers.len());
-            for (uid, answer) in answers {
+            for answer in answers {
                 match answer.await {
-                    Ok(Ok(state)) => states.push(proto::CoordinatorState { uid: uid.to_bytes(), state }),
+                    Ok(Ok(state)) => states.push(state),
                     Ok(Err(cause)) => {
                         let result = Err(CheckpointFailure::because(Reason::TriggerFailure, cause));
                         return Completion::Prepared { id, result };
@@ -175,7 +186,7 @@ impl JobMaster {
     }
 
     fn finalize(&mut self, barrier: proto::CheckpointBarrier, metadata: Arc<proto::CheckpointMetadata>) {
-        let (storage, limit) = (self.storage.clone(), self.checkpoint_options.timeout);
+        let (storage, limit, most) = (self.storage.clone(), self.checkpoint_options.timeout, self.most_inline());
         let span = checkpoint_span(barrier.checkpoint_id);
         let writing = async move {
             fault::point("checkpoint.before-metadata");
@@ -186,7 +197,10 @@ impl JobMaster {
                 Err(_) => Err(CheckpointFailure::new(Reason::Expired)),
             };
             fault::point("checkpoint.after-metadata");
-            Completion::Finalized { metadata, result }
+            Completion::Finalized {
+                result: result.and_then(|pointer| check_inline(pointer, &metadata, most)),
+                metadata,
+            }
         };
         self.spawn(writing.instrument(span));
     }
@@ -290,7 +304,7 @@ impl JobMaster {
     /// Deploys what waited for the outcome of a checkpoint: only then it is known from which one the job goes on. True: there
     /// was something.
     fn deploy_postponed(&mut self) -> bool {
-        if self.postponed.is_empty() || self.checkpoints.is_finalizing() {
+        if self.postponed.is_empty() || self.checkpoints.is_finalizing() || !self.recorder.is_durable() {
             return false;
         }
         // What was cancelled meanwhile is over.

@@ -96,7 +96,7 @@ impl JobMaster {
     /// Claims what the job starts from. The job waits for it, and so does its end.
     pub(super) fn claim(&mut self, graph: Arc<proto::JobGraph>, mut restored: CompletedCheckpoint) {
         let found = restored.found();
-        let mark = match self.storage.claim_mark(&found, self.handle.fence().run()) {
+        let mark = match self.storage.claim_mark(&found, self.recorder.record().run) {
             Ok(mark) => Arc::new(mark),
             Err(error) => return self.initialized(Err(not_started(&state_failure(&error)))),
         };

@@ -18,7 +18,7 @@ use wiesel_proto::operator_spec::Kind;
 use super::actor::{Completion, JobMaster};
 use super::checkpointing::attempt_of;
 use super::operator_coordinator_holder::{
-    Command, EVENT_BYTES, Ending, HolderFailure, OperatorCoordinatorHolder, Subtask, SubtaskEvent,
+    Command, EVENT_BYTES, Ending, HolderFailure, OperatorCoordinatorHolder, RunsOn, Subtask, SubtaskEvent,
 };
 use super::source_coordinator::source_coordinator;
 use super::status::JobStatus;
@@ -41,11 +41,14 @@ pub(super) struct Coordinator {
 }
 
 impl JobMaster {
+    /// `from`: the checkpoint that the subtasks go on from; 0: none. `running`: of an operator of a vertex the subtasks that run already; none: they are deployed.
     pub(super) fn start_coordinators(
         &mut self,
         regions: &BTreeSet<usize>,
+        from: u64,
         restore: impl Fn(OperatorId) -> Option<(u64, Bytes)>,
-    ) {
+        mut running: impl FnMut(usize, OperatorId) -> Option<(Vec<Subtask>, RunsOn)>,
+    ) -> Result<(), FailureInfo> {
         self.end_coordinators(regions);
         let graph = Arc::clone(&self.scheduler.graph().graph);
         for (v, vertex) in graph.vertices.iter().enumerate() {
@@ -55,24 +58,29 @@ impl JobMaster {
             }
             let begins_checkpoints = graph.edges.iter().all(|edge| edge.target as usize != v);
             for operator in &vertex.operators {
-                let Some(uid) = OperatorId::from_bytes(&operator.uid) else { continue };
                 let Some((name, make)) = self.coordinator_of(operator, vertex.parallelism) else { continue };
+                let Some(uid) = OperatorId::from_bytes(&operator.uid) else { return Err(without_id(operator)) };
                 let is_enumerator = matches!(operator.kind, Some(Kind::Source(_)));
                 if !is_enumerator {
                     self.scheduler.note_coordinator(region);
                 }
+                let (subtasks, runs_on) = match running(v, uid) {
+                    Some((subtasks, runs_on)) => (subtasks, Some(runs_on)),
+                    None => (self.subtasks(v), None),
+                };
                 let (sender, commands) = mailbox();
                 let holder = OperatorCoordinatorHolder {
                     job_id: self.handle.job_id,
                     fence: self.handle.fence,
                     operator: uid,
                     name,
-                    subtasks: self.subtasks(v),
+                    subtasks,
                     begins_checkpoints,
                     executors: self.context.executors.clone(),
                     calls: self.context.coordinator_calls,
+                    from,
                     restore: restore(uid),
-                    sent: None,
+                    runs_on,
                     call_timeout: self.context.single_call_timeout,
                     ending: Ending::default(),
                 };
@@ -84,6 +92,7 @@ impl JobMaster {
                 self.coordinators.insert(uid, coordinator);
             }
         }
+        Ok(())
     }
 
     /// What messages call the coordinator of an operator, and what makes it; none: it has none.
@@ -128,6 +137,14 @@ impl JobMaster {
             Err(error) if error.is_cancelled() => return,
             Err(error) => (error.id(), FailureInfo::new(failure::INTERNAL, error.to_string()).into()),
         };
+        match &mut self.taking_over {
+            // Its region may be left out.
+            Some(taking_over) => taking_over.holder_failed(id, failure),
+            None => self.holder_failed(id, failure),
+        }
+    }
+
+    pub(super) fn holder_failed(&mut self, id: Id, failure: HolderFailure) {
         if !self.coordinators.values().any(|coordinator| coordinator.task.id() == id) {
             return;
         }
@@ -138,8 +155,8 @@ impl JobMaster {
     }
 
     /// The ways to all coordinators.
-    pub(super) fn coordinator_commands(&self) -> Vec<(OperatorId, mpsc::UnboundedSender<Command>)> {
-        self.coordinators.iter().map(|(uid, coordinator)| (*uid, coordinator.commands.clone())).collect()
+    pub(super) fn coordinator_commands(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.coordinators.values().map(|coordinator| coordinator.commands.clone()).collect()
     }
 
     pub(super) fn tell_coordinators(&self, command: impl Fn() -> Command) {
@@ -201,7 +218,7 @@ impl JobMaster {
             return Err(Status::not_found(format!("attempt {attempt} is not current")));
         };
         if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
-            // Whoever fails or is cancelled does not hear it, and the task is to end without waiting for room.
+            // A job that fails or is cancelled does not hear it, and the task is to end without waiting for room.
             return Err(Status::not_found("the job ends, and its coordinators with it"));
         }
         let bytes = event.event.len();
@@ -223,4 +240,10 @@ impl JobMaster {
         let _ = coordinator.commands.send(Command::Event(event));
         Ok(())
     }
+}
+
+/// An operator that the Dispatcher does not let through: nobody would find its coordinator.
+fn without_id(operator: &proto::OperatorSpec) -> FailureInfo {
+    let message = format!("the id of operator `{}`, which has a coordinator, must have 16 bytes", operator.name);
+    FailureInfo { fatal: true, ..FailureInfo::new(failure::INTERNAL, message) }
 }

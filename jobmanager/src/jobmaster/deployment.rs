@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost::Message;
 use tonic::{Code, Status};
+use wiesel_common::fault;
 use wiesel_common::id::{AllocationId, AttemptId, JobId, LeaderSessionId};
 use wiesel_common::rpc::{MAX_DEPLOYMENT_BYTES, is_answer};
 use wiesel_proto as proto;
@@ -50,6 +51,7 @@ pub(super) async fn submit_share(
     let mut reports = 0;
     for tasks in parts {
         reports = submit_tasks(executors, &location, shared.request(receiver, tasks), timeout).await?;
+        fault::point("deployment.between-calls");
     }
     Ok(reports)
 }

@@ -1,11 +1,17 @@
 //! What happens before a job starts: its folders are made, what earlier runs left is swept, and the savepoint or checkpoint
 //! that it is to start from is read and fitted. Whatever may refuse the job does so here: only then that checkpoint is claimed
 //! ([`super::claiming`]).
+//!
+//! Of a job that has begun under another JobMaster the checkpoints are found that are in its record.
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use wiesel_common::logging::Limit;
+use wiesel_common::time::Clock;
 use wiesel_proto as proto;
-use wiesel_state::storage::{CheckpointStorage, find};
+use wiesel_state::Error;
+use wiesel_state::storage::{CheckpointStorage, Found, IN_MEMORY, METADATA, find, metadata};
 
 use crate::failure::{FailureInfo, JOB_INITIALIZATION};
 use crate::jobmaster::checkpoint::assignment::{adopt_max_parallelism, assign, check};
@@ -19,6 +25,92 @@ pub(super) struct Initialized {
     pub(super) graph: Arc<proto::JobGraph>,
     /// What it starts from.
     pub(super) restored: Option<CompletedCheckpoint>,
+}
+
+/// Until checkpoints that are in a record are looked for again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The checkpoints of a job that has begun under another JobMaster.
+pub(super) struct LeftCheckpoints {
+    /// Those that are retained, oldest first.
+    pub(super) retained: Vec<CompletedCheckpoint>,
+    /// The savepoint that the job stops with.
+    pub(super) stopped_with: Option<CompletedCheckpoint>,
+}
+
+/// Finds the checkpoints that are in the record of a job. A store that cannot be read, or a folder that this machine does not see, is
+/// waited for: the job cannot go on without them. Of a job that is over nobody goes on from them, and what is not there was deleted.
+pub(super) async fn find_left(
+    storage: CheckpointStorage,
+    record: proto::JobRecord,
+    clock: Arc<dyn Clock>,
+) -> LeftCheckpoints {
+    let is_over = record.result() != proto::JobResult::None;
+    let log = Limit::once_a_minute();
+    let mut retained = Vec::with_capacity(record.checkpoints.len());
+    for recorded in &record.checkpoints {
+        retained.extend(find_recorded(&storage, recorded, is_over, (&log, &*clock)).await);
+    }
+    let stopped_with = match &record.stopped_with {
+        Some(recorded) => find_recorded(&storage, recorded, is_over, (&log, &*clock)).await,
+        None => None,
+    };
+    LeftCheckpoints { retained, stopped_with }
+}
+
+/// None: the job is over, and the checkpoint is gone.
+async fn find_recorded(
+    storage: &CheckpointStorage,
+    recorded: &proto::RecordedCheckpoint,
+    is_over: bool,
+    (log, clock): (&Limit, &dyn Clock),
+) -> Option<CompletedCheckpoint> {
+    loop {
+        let (failure, is_gone) = match read_recorded(storage, recorded).await {
+            Ok(found) if found.metadata.checkpoint_id == recorded.checkpoint_id => {
+                let owner = match recorded.owner() {
+                    proto::CheckpointOwner::Job => Owner::Job,
+                    proto::CheckpointOwner::Claimed => Owner::Claimed,
+                    proto::CheckpointOwner::Other => Owner::Other,
+                };
+                let spared = recorded.spared.iter().cloned().collect();
+                return Some(CompletedCheckpoint::restored(found, owner, spared, recorded.claimed.clone()));
+            }
+            Ok(found) => {
+                let message = format!(
+                    "{} is checkpoint {}, and {} is in the job's record",
+                    found.file, found.metadata.checkpoint_id, recorded.checkpoint_id
+                );
+                (FailureInfo::new("java.lang.IllegalStateException", message), true)
+            }
+            Err(error) => (state_failure(&error), matches!(error, Error::Corrupt(_) | Error::Missing(_))),
+        };
+        if is_over && is_gone {
+            return None;
+        }
+        if let Some(left_out) = log.admit(clock.monotonic_millis()) {
+            let (checkpoint_id, reason) = (recorded.checkpoint_id, failure.stack_trace());
+            tracing::warn!(
+                checkpoint_id,
+                reason = reason.trim_end(),
+                left_out,
+                "a checkpoint of the job cannot be read: the job waits for it"
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn read_recorded(
+    storage: &CheckpointStorage,
+    recorded: &proto::RecordedCheckpoint,
+) -> wiesel_state::Result<Found> {
+    if recorded.metadata.is_empty() {
+        return find(&recorded.pointer, storage.configuration()).await;
+    }
+    let file = format!("{IN_MEMORY}/{METADATA}");
+    let metadata = metadata::decode(&recorded.metadata, &file, IN_MEMORY)?;
+    Ok(Found { folder: IN_MEMORY.to_owned(), file, metadata })
 }
 
 /// Prepares a job. `derived`: the vertices whose maximum parallelism the job does not set.

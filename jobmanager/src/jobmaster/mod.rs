@@ -25,8 +25,11 @@ mod deployment;
 mod deployments;
 mod failure_log;
 mod initialization;
+mod record;
+mod recording;
 mod savepoints;
 mod slots;
+mod taking_over;
 
 use std::sync::Arc;
 
@@ -38,6 +41,9 @@ use wiesel_proto as proto;
 pub(crate) use actor::JobMaster;
 pub(crate) use actor::JobMasterContext;
 pub(crate) use aftermath::{Aftermath, Ended};
+pub(crate) use record::{JobRecorder, graph_of};
+pub use record::{JobRecords, RecordedJob};
+pub(crate) use recording::Wanted;
 pub(crate) use savepoints::SnapshotRequest;
 
 use crate::failure::FailureInfo;

@@ -20,9 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use wiesel_common::ending;
 use wiesel_common::id::{AttemptId, JobId, LeaderSessionId, OperatorId};
 use wiesel_common::rpc::is_answer;
+use wiesel_common::{ending, fault};
 use wiesel_operators::coordinator::{
     CoordinatorContext, EventSender, Events, MAX_EVENT_TO_SUBTASK, MakeCoordinator, OperatorCoordinator,
 };
@@ -108,7 +108,7 @@ pub enum Command {
         /// For which checkpoint.
         checkpoint: u64,
         /// Gets the state.
-        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+        reply: Snapshot,
     },
     /// The tasks at which the checkpoint begins know of it, or it failed.
     Release {
@@ -131,6 +131,22 @@ pub enum Command {
     },
 }
 
+/// Gets the state of a coordinator.
+pub type Snapshot = oneshot::Sender<Result<proto::CoordinatorState, FailureInfo>>;
+
+/// What there is of subtasks that run, and go on from a JobMaster before this one.
+#[derive(Default)]
+pub struct RunsOn {
+    /// The events that they have been sent since the checkpoint, by subtask, those of one in their order.
+    pub sent: Vec<(u32, Bytes)>,
+    /// The events of theirs that are in the coordinator's state.
+    pub handled: Vec<proto::HandledEvents>,
+    /// Those that have finished.
+    pub finished: Vec<u32>,
+    /// Told when the coordinator goes on with them; dropped if it does not.
+    pub begun: Option<oneshot::Sender<()>>,
+}
+
 /// What a holder works with.
 pub struct OperatorCoordinatorHolder {
     /// The job.
@@ -149,11 +165,13 @@ pub struct OperatorCoordinatorHolder {
     pub executors: TaskExecutors,
     /// Where the coordinator is called.
     pub calls: CoordinatorCalls,
+    /// The checkpoint that the subtasks go on from; 0: none. What is sent to them is sent after it, also by a coordinator that has no
+    /// state in it.
+    pub from: u64,
     /// The checkpoint and the state that the coordinator goes on from.
     pub restore: Option<(u64, Bytes)>,
-    /// The subtasks run, and go on from a JobMaster before this one: the events that they have been sent since the checkpoint, by
-    /// subtask, those of one in their order. None: they are deployed.
-    pub sent: Option<Vec<(u32, Bytes)>>,
+    /// The subtasks run. None: they are deployed.
+    pub runs_on: Option<RunsOn>,
     /// How long a call to a subtask may take. It is not made again, so what is merely late must have the time.
     pub call_timeout: Duration,
     /// Tells calls to the coordinator to end.
@@ -199,8 +217,10 @@ struct Serving {
     waiting: VecDeque<Waiting>,
     /// The number of each subtask's last event.
     heard: HashMap<u32, u64>,
+    /// The number of each subtask's last event that the coordinator has handled.
+    handled: BTreeMap<u32, u64>,
     /// Checkpoints that want the coordinator's state.
-    snapshots: VecDeque<(u64, oneshot::Sender<Result<Bytes, FailureInfo>>)>,
+    snapshots: VecDeque<(u64, Snapshot)>,
     /// All subtasks have finished.
     finishing: bool,
     /// Told when the coordinator has handled what they have said.
@@ -395,12 +415,15 @@ impl OperatorCoordinatorHolder {
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<(), HolderFailure> {
         let restore = self.restore.clone();
-        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
-        let sent = self.sent.take();
+        let runs_on = self.runs_on.take();
         let mut sending = Sending::default();
-        if sent.is_some() {
+        let mut handled = BTreeMap::new();
+        if let Some(runs_on) = &runs_on {
             (0..self.subtasks.len() as u32).for_each(|subtask| sending.reach(subtask));
+            runs_on.finished.iter().for_each(|subtask| sending.finish(*subtask));
+            handled = self.handled_of_current(&runs_on.handled);
         }
+        let (sent, begun) = runs_on.map(|runs_on| (runs_on.sent, runs_on.begun)).unzip();
         let coordinator = self
             .blocking(move || {
                 let mut coordinator = make()?;
@@ -414,13 +437,18 @@ impl OperatorCoordinatorHolder {
                 if goes_on { Ok(coordinator) } else { Err(cannot_go_on()) }
             })
             .await?;
+        if let Some(begun) = begun.flatten() {
+            // The receiver is gone if the job has ended meanwhile.
+            let _ = begun.send(());
+        }
         let mut serving = Serving {
             coordinator,
-            checkpoint: from,
+            checkpoint: self.from,
             timer: None,
             held: BTreeSet::new(),
             waiting: VecDeque::new(),
-            heard: HashMap::new(),
+            heard: handled.iter().map(|(subtask, number)| (*subtask, *number)).collect(),
+            handled,
             snapshots: VecDeque::new(),
             finishing: false,
             finish: None,
@@ -475,6 +503,24 @@ impl OperatorCoordinatorHolder {
         }
     }
 
+    /// By subtask, of the attempts that run: what another one has said counts for nothing.
+    fn handled_of_current(&self, handled: &[proto::HandledEvents]) -> BTreeMap<u32, u64> {
+        let is_current = |events: &&proto::HandledEvents| {
+            let subtask = self.subtasks.get(events.subtask as usize);
+            subtask.is_some_and(|subtask| events.attempt_id == subtask.attempt.0[..])
+        };
+        handled.iter().filter(is_current).map(|events| (events.subtask, events.number)).collect()
+    }
+
+    /// What the coordinator has handled, for its state.
+    fn handled(&self, serving: &Serving) -> Vec<proto::HandledEvents> {
+        let of_subtask = |(subtask, number): (&u32, &u64)| {
+            let attempt_id = self.subtasks.get(*subtask as usize)?.attempt.to_bytes();
+            Some(proto::HandledEvents { subtask: *subtask, attempt_id, number: *number })
+        };
+        serving.handled.iter().filter_map(of_subtask).collect()
+    }
+
     /// A call to a subtask has ended.
     fn call_ended(
         &self,
@@ -498,7 +544,7 @@ impl OperatorCoordinatorHolder {
         mut serving: Serving,
         sending: &mut Sending,
         checkpoint: u64,
-        reply: oneshot::Sender<Result<Bytes, FailureInfo>>,
+        reply: Snapshot,
     ) -> Result<Serving, FailureInfo> {
         let (mut serving, state) = self
             .blocking(move || {
@@ -507,6 +553,8 @@ impl OperatorCoordinatorHolder {
             })
             .await?;
         serving.checkpoint = checkpoint;
+        let (uid, handled) = (self.operator.to_bytes(), self.handled(&serving));
+        let state = state.map(|state| proto::CoordinatorState { uid, state, handled });
         let state = state.map_err(|error| self.failed(&FailureInfo::from(&error)));
         // The receiver is gone if the checkpoint failed meanwhile: then nothing is held back for it.
         if reply.send(state).is_ok() {
@@ -580,7 +628,15 @@ impl OperatorCoordinatorHolder {
         Ok(serving)
     }
 
-    async fn serve(&self, serving: Serving, waiting: Waiting, sending: &mut Sending) -> Result<Serving, FailureInfo> {
+    async fn serve(
+        &self,
+        mut serving: Serving,
+        waiting: Waiting,
+        sending: &mut Sending,
+    ) -> Result<Serving, FailureInfo> {
+        if let Waiting::Event(SubtaskEvent { sender, number, .. }) = &waiting {
+            serving.handled.insert(sender.subtask, *number);
+        }
         self.call(serving, sending, move |coordinator, events| match waiting {
             Waiting::Event(SubtaskEvent { sender, event, .. }) => coordinator.handle_event(sender, event, events),
             Waiting::CheckpointEnded { checkpoint, completed: true } => {
@@ -653,7 +709,10 @@ async fn send(
         let turn = turns.acquire().await;
         let mut request = tonic::Request::new(message.clone());
         request.set_timeout(timeout);
-        match client.send_operator_event(request).await {
+        fault::point("coordinator.before-send");
+        let answer = client.send_operator_event(request).await;
+        fault::point("coordinator.after-send");
+        match answer {
             // The task is over, or its slot is: their own reports tell the JobMaster how.
             Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => return Ok(()),
             // It is held back, maybe for long.

@@ -1,4 +1,5 @@
 use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::codegen::{StdError, http};
@@ -20,12 +21,14 @@ struct Gone {
     silent: Option<&'static str>,
     /// Tasks at this address never have room.
     crowded: Option<&'static str>,
+    /// Of each event that came, the checkpoint after which it was sent.
+    after: Arc<Mutex<Vec<u64>>>,
     /// Where it was connected to.
     address: String,
 }
 
 impl Transport for Gone {
-    fn call(&self, _: http::Request<Body>) -> Answer {
+    fn call(&self, request: http::Request<Body>) -> Answer {
         *self.calls.lock() += 1;
         if *self.killed.lock() {
             let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
@@ -49,7 +52,14 @@ impl Transport for Gone {
             Status::not_found("no such task runs here")
         };
         let answer = StdError::from(status);
-        Box::pin(std::future::ready(Err::<http::Response<Body>, _>(answer)))
+        let (after, body) = (Arc::clone(&self.after), axum::body::Body::new(request.into_body()));
+        Box::pin(async move {
+            let frame = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            // Behind whether it is compressed, and its length.
+            let event = proto::OperatorEventToTask::decode(frame.slice(5..)).unwrap();
+            after.lock().push(event.after_checkpoint_id);
+            Err::<http::Response<Body>, _>(answer)
+        })
     }
 }
 
@@ -163,12 +173,19 @@ impl Run {
         greeting: Option<usize>,
         restore: Option<(u64, Bytes)>,
     ) -> Self {
-        Self::beside(calls, gone, addresses, begins_checkpoints, greeting, (restore, None))
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        Self::beside(calls, gone, addresses, begins_checkpoints, greeting, (from, restore, None))
     }
 
     /// Of subtasks that run and have been sent this.
     fn with_sent(greeting: Option<usize>, restore: Option<(u64, Bytes)>, sent: Vec<(u32, Bytes)>) -> Self {
-        Self::beside(CoordinatorCalls::Inline, Gone::default(), &["a:1"; 2], true, greeting, (restore, Some(sent)))
+        Self::beside_running(greeting, restore, RunsOn { sent, ..RunsOn::default() })
+    }
+
+    fn beside_running(greeting: Option<usize>, restore: Option<(u64, Bytes)>, runs_on: RunsOn) -> Self {
+        let from = restore.as_ref().map_or(0, |(checkpoint, _)| *checkpoint);
+        let (calls, restore) = (CoordinatorCalls::Inline, (from, restore, Some(runs_on)));
+        Self::beside(calls, Gone::default(), &["a:1"; 2], true, greeting, restore)
     }
 
     fn beside(
@@ -177,7 +194,7 @@ impl Run {
         addresses: &[&str],
         begins_checkpoints: bool,
         greeting: Option<usize>,
-        (restore, sent): (Option<(u64, Bytes)>, Option<Vec<(u32, Bytes)>>),
+        (from, restore, runs_on): (u64, Option<(u64, Bytes)>, Option<RunsOn>),
     ) -> Self {
         let log = Log::default();
         let subtask = |(number, address): (usize, &&str)| Subtask {
@@ -193,8 +210,9 @@ impl Run {
             begins_checkpoints,
             executors: TaskExecutors::new(Arc::new(gone.clone())),
             calls,
+            from,
             restore,
-            sent,
+            runs_on,
             call_timeout: Duration::from_secs(60),
             ending: Ending::default(),
         };
@@ -243,7 +261,7 @@ impl Run {
     async fn snapshot(&self, checkpoint: u64) -> Bytes {
         let (reply, state) = oneshot::channel();
         self.tell(Command::Snapshot { checkpoint, reply });
-        state.await.unwrap().unwrap()
+        state.await.unwrap().unwrap().state
     }
 
     async fn end(self) -> Vec<String> {
@@ -298,6 +316,66 @@ async fn it_goes_on_with_subtasks_that_run_and_knows_what_they_were_sent() {
     let failure = run.running.await.unwrap().unwrap_err();
     let trace = failure.cause.stack_trace();
     assert!(failure.unreached.is_none() && trace.contains("the subtasks have run on without it"), "{trace}");
+}
+
+/// Failed before: it counted as sent before that checkpoint, and the next JobMaster did not hear of it.
+#[tokio::test(start_paused = true)]
+async fn what_a_coordinator_without_state_sends_is_sent_after_the_checkpoint_of_its_subtasks() {
+    let gone = Gone::default();
+    let run = Run::beside(CoordinatorCalls::Inline, gone.clone(), &["a:1"; 2], true, Some(3), (7, None, None));
+    run.tell(Command::Running { subtask: 0 });
+    // All is sent before it.
+    run.snapshot(8).await;
+    run.tell(Command::Release { checkpoint: 8 });
+    run.say(0, 1, "a");
+    run.sent(2).await;
+    run.snapshot(9).await;
+    assert_eq!(*gone.after.lock(), [7, 8]);
+}
+
+/// Failed before: the event that it had handled was handled again where its answer was lost with the JobMaster.
+#[tokio::test(start_paused = true)]
+async fn what_a_subtask_repeats_to_the_next_coordinator_is_handled_once() {
+    let run = Run::new(None, None);
+    run.say(0, 1, "a");
+    run.say(0, 2, "b");
+    run.say(1, 7, "c");
+    run.heard(4).await;
+    let (reply, answer) = oneshot::channel();
+    run.tell(Command::Snapshot { checkpoint: 3, reply });
+    let state = answer.await.unwrap().unwrap();
+    let handled = |subtask: u32, attempt: u8, number: u64| proto::HandledEvents {
+        subtask,
+        attempt_id: vec![attempt; 16].into(),
+        number,
+    };
+    assert_eq!((&state.uid[..], &state.handled[..]), (&[2; 16][..], &[handled(0, 0, 2), handled(1, 1, 7)][..]));
+
+    // The second one has another attempt by then, which counts from the beginning.
+    let handled = vec![state.handled[0].clone(), handled(1, 9, 7)];
+    let (begun, began) = oneshot::channel();
+    let sent = vec![(1, Bytes::from_static(b"x"))];
+    let runs_on = RunsOn { sent, handled, begun: Some(begun), ..RunsOn::default() };
+    let run = Run::beside_running(None, Some((3, state.state)), runs_on);
+    began.await.unwrap();
+    run.say(0, 2, "b");
+    run.say(0, 3, "d");
+    run.say(1, 1, "e");
+    run.heard(5).await;
+    assert_eq!(run.end().await[2..], ["start", "0 says d", "1 says e"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_does_not_go_on_has_not_begun_and_finished_subtasks_hear_nothing() {
+    let (begun, began) = oneshot::channel();
+    let run = Run::beside_running(None, None, RunsOn { begun: Some(begun), ..RunsOn::default() });
+    assert!(began.await.is_err() && run.running.await.unwrap().is_err());
+
+    let sent = vec![(0, Bytes::from_static(b"x"))];
+    let run = Run::beside_running(Some(3), None, RunsOn { sent, finished: vec![0], ..RunsOn::default() });
+    // All is sent that is to be.
+    run.snapshot(1).await;
+    assert_eq!(*run.gone.calls.lock(), 0);
 }
 
 /// A TaskManager knows no task that was not deployed: what it is told of that would be lost.
@@ -407,7 +485,7 @@ async fn a_coordinator_is_called_while_its_snapshot_waits_for_the_checkpoint_bef
     run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(0) });
     run.sent(1).await;
     run.tell(Command::Acknowledged { checkpoint: 1, subtask: Some(1) });
-    assert_eq!(state.await.unwrap().unwrap(), Bytes::from_static(&[2]));
+    assert_eq!(state.await.unwrap().unwrap().state, Bytes::from_static(&[2]));
     run.sent(2).await;
     // It is taken: what comes now is behind it.
     run.say(1, 2, "c");
@@ -468,7 +546,7 @@ async fn a_coordinator_that_ends_waits_for_no_call() {
     run.tell(Command::Snapshot { checkpoint: 1, reply: state });
     rest().await;
     run.tell(Command::Finished { subtask: 0 });
-    assert_eq!(answer.await.unwrap().unwrap(), Bytes::from_static(&[1]));
+    assert_eq!(answer.await.unwrap().unwrap().state, Bytes::from_static(&[1]));
     let (reply, finished) = oneshot::channel();
     run.tell(Command::Finish { reply });
     finished.await.unwrap();

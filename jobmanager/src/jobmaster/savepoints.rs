@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use wiesel_common::id::JobId;
+use wiesel_proto as proto;
 
 use super::actor::{Completion, JobMaster};
 use super::checkpoint::action::{Outcome, Request, Savepoint, Stop};
@@ -184,6 +185,23 @@ impl JobMaster {
                     let now = self.now();
                     self.checkpoints.start_periodic(now);
                 }
+            }
+        }
+    }
+
+    /// The id under which a caller knows what it waits for.
+    pub(super) fn trigger_of(&self, ticket: u64) -> Option<[u8; 16]> {
+        self.waiters.get(&ticket).and_then(|waiter| waiter.promise.trigger())
+    }
+
+    /// Callers that have asked another JobMaster for savepoints learn that nothing comes of them.
+    pub(super) fn answer_callers_of_another(&self, savepoints: &[proto::RecordedSavepoint]) {
+        for savepoint in savepoints {
+            let Ok(trigger) = <[u8; 16]>::try_from(&savepoint.trigger[..]) else { continue };
+            let key = operations::Key { kind: operations::Kind::Savepoint, job: Some(self.job_id()), trigger };
+            let message = "The JobManager was lost while the savepoint was being taken: trigger it again.";
+            if let Some(promise) = self.context.operations.begin(key) {
+                promise.keep(Err(FailureInfo::new(CHECKPOINT_EXCEPTION, message)));
             }
         }
     }

@@ -154,3 +154,63 @@ fn a_job_that_was_cancelled_meanwhile_is_not_taken_over() {
     job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);
     assert!(job.scheduler.take_actions().is_empty());
 }
+
+/// A superseded JobMaster cancels nothing with the number of a restart that is not recorded.
+#[test]
+fn the_number_of_a_restart_is_used_when_it_is_decided() {
+    let mut job = job_with(fixed_delay(1));
+    job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);
+    assert_eq!(job.scheduler.used_execution(), 7);
+    job.report(job.attempts()[0], ExecutionState::Failed);
+    assert_eq!((job.status(), job.scheduler.used_execution()), (JobStatus::Restarting, 8));
+}
+
+#[test]
+fn a_job_that_was_failing_goes_on_failing() {
+    let mut job = job_with(fixed_delay(1));
+    job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);
+    job.scheduler.take_actions();
+    let cause = FailureInfo::new(failure::JOB_EXCEPTION, "as it was");
+    job.scheduler.go_on_failing(cause.clone(), true, &mut job.env);
+    assert_eq!((job.status(), job.scheduler.failure()), (JobStatus::Failing, Some(&cause)));
+    let actions = job.scheduler.take_actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::Cancel { .. })), "{actions:?}");
+    job.scheduler.tasks_gone(&job.attempts(), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Failed);
+    assert!(job.scheduler.is_unrecoverable());
+}
+
+#[test]
+fn a_job_that_has_ended_under_another_job_master_is_over_at_once() {
+    let cause = FailureInfo::new(failure::JOB_EXCEPTION, "as it was");
+    for status in [JobStatus::Finished, JobStatus::Canceled, JobStatus::Failed] {
+        let mut job = job();
+        job.scheduler.has_ended(status, Some(cause.clone()), false, &mut job.env);
+        assert_eq!(job.status(), status);
+        assert_eq!(job.scheduler.failure().is_some(), status == JobStatus::Failed);
+        assert!(job.scheduler.graph.is_over() && is_over(&job.scheduler.take_actions()));
+    }
+}
+
+/// It has finished or failed between its report and the word that it is taken over.
+#[test]
+fn an_attempt_that_is_gone_when_it_is_taken_over_fails_if_it_had_not_finished() {
+    let mut job = job_with(fixed_delay(1));
+    let mut tasks = all(ExecutionState::Running);
+    tasks[0].0.state = ExecutionState::Finished;
+    let attempts: Vec<AttemptId> = tasks.iter().map(|(task, _)| task.attempt).collect();
+    job.scheduler.take_over(taken_over(tasks), &mut job.env);
+    job.scheduler.not_running("a", &attempts[..1], &mut job.env);
+    assert_eq!(job.status(), JobStatus::Running, "that was known");
+    job.scheduler.not_running("b", &attempts[1..2], &mut job.env);
+    assert_eq!((job.status(), job.states()[1]), (JobStatus::Restarting, ExecutionState::Canceling));
+}
+
+#[test]
+fn a_job_that_is_left_is_not_touched() {
+    let mut job = job();
+    job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);
+    job.scheduler.leave(&mut job.env);
+    assert!(job.status() == JobStatus::Suspended && job.scheduler.take_actions().is_empty());
+    assert!(job.states().iter().all(|state| *state == ExecutionState::Running));
+}

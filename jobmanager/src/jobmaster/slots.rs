@@ -55,37 +55,36 @@ impl JobMaster {
         &mut self,
         request: proto::OfferSlotsRequest,
     ) -> Result<proto::OfferSlotsResponse, Status> {
-        let location = Arc::new(TaskManagerLocation {
-            resource_id: request.resource_id,
-            rpc_address: request.rpc_address,
-            data_address: request.data_address,
-            hostname: request.hostname,
-        });
-        let since = ReportNumber { registration: request.registration, version: request.slots_version };
-        // Tasks that another JobMaster has deployed are not taken over, so that their slots are of no use before they have ended.
+        // Tasks that another JobMaster has deployed are not taken over any more, so that their slots are of no use before they have
+        // ended. A slot that the job has is offered again where the answer was lost.
         let busy: HashSet<&[u8]> = request.tasks.iter().map(|task| &task.allocation_id[..]).collect();
-        let (mut offered, mut offers) = (Vec::with_capacity(request.slots.len()), Vec::new());
-        for slot in &request.slots {
-            let allocation = AllocationId::from_bytes(&slot.allocation_id)
-                .ok_or_else(|| Status::invalid_argument("an allocation id must have 16 bytes"))?;
-            offered.push(allocation);
-            if !busy.contains(&slot.allocation_id[..]) {
-                offers.push(JobSlot { allocation, index: slot.index, since, location: Arc::clone(&location) });
-            }
+        let offered = offered_slots(&request)?;
+        let is_of_use = |slot: &&JobSlot| {
+            !busy.contains(&slot.allocation.0[..]) || self.scheduler.slots().contains(slot.allocation)
+        };
+        let free = offered.iter().filter(is_of_use).cloned().collect();
+        let accepted = self.scheduler.offer_slots(free);
+        let taken: HashSet<AllocationId> = accepted.iter().copied().collect();
+        let (taken, others): (Vec<_>, Vec<_>) = offered.into_iter().partition(|slot| taken.contains(&slot.allocation));
+        self.tell_accepted(&taken);
+        for slot in others {
+            self.tell_given_up(&slot.location.resource_id, slot.allocation);
         }
-        let accepted = self.scheduler.offer_slots(offers);
-        if !accepted.is_empty() {
-            // It confirms them, or says that they, or their TaskManager, are lost, and counts as the job's what the job has.
-            let (job, resource_id) = (self.job_id(), location.resource_id.clone());
-            let allocations = accepted.clone();
+        Ok(proto::OfferSlotsResponse { accepted: accepted.into_iter().map(AllocationId::to_bytes).collect() })
+    }
+
+    /// Tells the ResourceManager which slots the job has taken. It confirms them, or says that they, or their TaskManager, are lost, and
+    /// counts as the job's what the job has.
+    pub(super) fn tell_accepted(&self, slots: &[JobSlot]) {
+        let mut offers: BTreeMap<(&str, ReportNumber), Vec<AllocationId>> = BTreeMap::new();
+        for slot in slots {
+            offers.entry((slot.location.resource_id.as_str(), slot.since)).or_default().push(slot.allocation);
+        }
+        for ((resource_id, since), allocations) in offers {
+            let (job, resource_id) = (self.job_id(), resource_id.to_owned());
             let taken = resourcemanager::Message::Accepted { job, resource_id, since, allocations };
             self.context.resource_manager.send(taken);
         }
-        let taken: HashSet<AllocationId> = accepted.iter().copied().collect();
-        for allocation in offered.into_iter().filter(|offer| !taken.contains(offer)) {
-            self.tell_given_up(&location.resource_id, allocation);
-        }
-        Ok(proto::OfferSlotsResponse { accepted: accepted.into_iter().map(AllocationId::to_bytes).collect() })
     }
 
     /// Takes the counters of tasks, and what their TaskManager holds for the job: a slot that it does not hold is lost, one that
@@ -162,6 +161,23 @@ impl JobMaster {
         let resource_id = resource_id.to_owned();
         self.context.resource_manager.send(resourcemanager::Message::GiveUp { resource_id, allocation });
     }
+}
+
+/// The slots that a TaskManager offers.
+pub(super) fn offered_slots(request: &proto::OfferSlotsRequest) -> Result<Vec<JobSlot>, Status> {
+    let location = Arc::new(TaskManagerLocation {
+        resource_id: request.resource_id.clone(),
+        rpc_address: request.rpc_address.clone(),
+        data_address: request.data_address.clone(),
+        hostname: request.hostname.clone(),
+    });
+    let since = ReportNumber { registration: request.registration, version: request.slots_version };
+    let slot = |offer: &proto::SlotOffer| {
+        let allocation = AllocationId::from_bytes(&offer.allocation_id)
+            .ok_or_else(|| Status::invalid_argument("an allocation id must have 16 bytes"))?;
+        Ok(JobSlot { allocation, index: offer.index, since, location: Arc::clone(&location) })
+    };
+    request.slots.iter().map(slot).collect()
 }
 
 #[cfg(test)]

@@ -81,8 +81,9 @@ fn coordinator(silence: &Silence) -> (OperatorCoordinatorHolder, MakeCoordinator
         begins_checkpoints: true,
         executors: TaskExecutors::new(Arc::new(silence.clone())),
         calls: CoordinatorCalls::Inline,
+        from: 0,
         restore: None,
-        sent: None,
+        runs_on: None,
         call_timeout: CALL_TIMEOUT,
         ending: Ending::default(),
     };

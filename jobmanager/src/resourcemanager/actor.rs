@@ -171,6 +171,11 @@ impl ResourceManager {
                 self.allocate();
                 self.tell_shortage(id);
             }
+            Message::HoldSlots { job, slots } => {
+                let id = job.job_id();
+                self.slots.hold(id, slots);
+                self.jobs.insert(id, job);
+            }
             Message::ReleaseSlots { job } => self.release(job),
             Message::Accepted { job, resource_id, since, allocations } => {
                 self.accepted(job, &resource_id, since, allocations);

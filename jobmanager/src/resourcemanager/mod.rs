@@ -98,6 +98,11 @@ pub(crate) enum Message {
         job: JobMasterHandle,
         slots: u32,
     },
+    /// A job that another JobMaster has led requires so many slots, and TaskManagers may hold them for it.
+    HoldSlots {
+        job: JobMasterHandle,
+        slots: u32,
+    },
     ReleaseSlots {
         job: JobId,
     },

@@ -1,9 +1,13 @@
 //! The cluster as a whole.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::error::{RestError, job_id};
 use super::{Answer, FLINK_VERSION, Rest, jobs, json as answer};
+use crate::application::info::{ApplicationInfo, ApplicationState};
 use crate::jobmaster::JobInfo;
 use crate::jobmaster::status::JobStatus;
 
@@ -38,7 +42,7 @@ pub(super) async fn config(State(state): Rest) -> Answer {
         "flink-version": FLINK_VERSION,
         "flink-revision": format!("{} @ 1970-01-01T00:00:00Z", commit()),
         "features": {
-            "web-submit": state.options.submit,
+            "web-submit": state.options.submit && state.options.application.is_none(),
             "web-cancel": state.options.cancel,
             "web-rescale": false,
             "web-history": false,
@@ -82,10 +86,39 @@ fn application_of(job: &JobInfo, now: i64) -> serde_json::Map<String, Value> {
     fields.as_object().cloned().unwrap_or_default()
 }
 
-/// `GET /applications/overview`: every job is an application of its own.
+/// The application of a cluster that is there for one: `since` is the state that Flink counts its time from.
+fn application_of_cluster(info: &ApplicationInfo, since: ApplicationState, now: i64) -> serde_json::Map<String, Value> {
+    let (start, end) = (info.entered(since), info.end_time());
+    let duration = if end < 0 { now - start } else { end - start };
+    let fields = json!({
+        "id": info.id.to_string(),
+        "name": info.name,
+        "start-time": start,
+        "end-time": end,
+        "duration": duration.max(0),
+        "status": info.state.name(),
+    });
+    fields.as_object().cloned().unwrap_or_default()
+}
+
+/// How many jobs are in each state.
+fn states_of(jobs: &[Arc<JobInfo>]) -> Value {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for job in jobs {
+        *counts.entry(job.status.name()).or_default() += 1;
+    }
+    json!(counts)
+}
+
+/// `GET /applications/overview`: that of the cluster, or every job as an application of its own.
 pub(super) async fn applications(State(state): Rest) -> Answer {
     let now = state.clock.now_millis();
     let jobs = state.dispatcher.describe_all().await;
+    if let Some(application) = &state.options.application {
+        let mut application = application_of_cluster(&application.describe(), ApplicationState::Created, now);
+        application.insert("jobs".into(), states_of(&jobs));
+        return answer(json!({ "applications": [application] }));
+    }
     let applications: Vec<Value> = jobs
         .iter()
         .map(|job| {
@@ -97,11 +130,29 @@ pub(super) async fn applications(State(state): Rest) -> Answer {
     answer(json!({ "applications": applications }))
 }
 
+fn details_of_application(info: &ApplicationInfo, jobs: &[Arc<JobInfo>], now: i64) -> Value {
+    let mut application = application_of_cluster(info, ApplicationState::Running, now);
+    let timestamps: BTreeMap<&str, i64> =
+        ApplicationState::ALL.iter().map(|state| (state.name(), info.entered(*state))).collect();
+    application.insert("timestamps".into(), json!(timestamps));
+    let jobs: Vec<Value> = jobs.iter().map(|job| jobs::summary(job, now)).collect();
+    application.insert("jobs".into(), Value::Array(jobs));
+    Value::Object(application)
+}
+
 /// `GET /applications/:id`.
 pub(super) async fn application(State(state): Rest, Path(id): Path<String>) -> Answer {
     let id = job_id(&id)?;
-    let job = state.dispatcher.describe(id).await.ok_or_else(|| RestError::job_not_found(id))?;
     let now = state.clock.now_millis();
+    if let Some(application) = &state.options.application {
+        let info = application.describe();
+        if info.id.0 != id.0 {
+            return Err(RestError::application_not_found(id));
+        }
+        let jobs = state.dispatcher.describe_all().await;
+        return answer(details_of_application(&info, &jobs, now));
+    }
+    let job = state.dispatcher.describe(id).await.ok_or_else(|| RestError::job_not_found(id))?;
     let at = |status| job.timestamps.get(status);
     let mut application = application_of(&job, now);
     application.insert(

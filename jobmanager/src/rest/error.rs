@@ -64,6 +64,11 @@ impl RestError {
         Self::not_found(format!("{NOT_FOUND}: Job {id} not found"))
     }
 
+    /// 404 for an application.
+    pub(crate) fn application_not_found(id: JobId) -> Self {
+        Self::not_found(format!("{NOT_FOUND}: Application {id} not found"))
+    }
+
     /// 404 for a vertex.
     pub(crate) fn vertex_not_found(id: VertexId) -> Self {
         Self::not_found(format!("{NOT_FOUND}: JobVertex {id} not found"))

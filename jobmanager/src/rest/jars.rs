@@ -1,12 +1,11 @@
 //! Artifacts: SQL scripts that the cluster keeps, plans and runs. Flink's paths speak of jars.
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path as FilePath, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use axum::Extension;
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use prost::Message as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -17,35 +16,25 @@ use wiesel_common::input::{Bound, read_file};
 use wiesel_common::quote::quote;
 use wiesel_common::text::without_byte_order_mark;
 use wiesel_expressions::expression::Zone;
-use wiesel_proto as proto;
 use wiesel_sql::MAX_UPLOAD_BYTES;
-use wiesel_sql::error::Error;
-use wiesel_sql::parser::{StatementText, parse_statement, split};
-use wiesel_sql::session::{ExecuteOptions, Outcome, Session};
+use wiesel_sql::session::Session;
 
 use super::error::RestError;
 use super::limits::{BodyLimit, TriggerBody, content};
 use super::peers::Peer;
 use super::plan::plan_of;
 use super::scalars::scalar;
-use super::submit::{Part, parts, refused, restore_keys};
+use super::submit::{Part, parts, refused};
 use super::{Answer, Rest, RestState, json as answer};
-use crate::dispatcher::JobRef;
-use crate::jobmaster::status::JobStatus;
-use crate::jobmaster::{JobMasterHandle, Message};
+use crate::application::restore_keys;
+use crate::application::script::{self, PlannedJob, only_job, some_jobs};
+use crate::application::submission::{Submission, SubmissionError};
 
-/// How often a script that waits for one job before the next (`table.dml-sync`) looks at it.
-const SYNC_POLL: Duration = Duration::from_millis(50);
 /// What the file of one may have.
 const MAX_FILE: Bound =
     Bound { bytes: MAX_UPLOAD_BYTES, advice: "it is not what was uploaded; upload the script again" };
 /// The longest name of a script, in bytes: with the hash before it, it is the name of a file.
 const MAX_NAME_BYTES: usize = 150;
-/// The longest statement of one. Its tokens take some hundred times as much.
-const MAX_STATEMENT_BYTES: usize = 1 << 20;
-/// The most jobs of a script, and the most bytes that they may have as messages.
-const MAX_JOBS: usize = 1_000;
-const MAX_JOB_BYTES: usize = 64 << 20;
 
 fn enabled(state: &RestState) -> Result<(), RestError> {
     if state.options.submit {
@@ -111,7 +100,7 @@ pub(super) async fn upload(
     };
     let (name, text) = script_of(part).map_err(RestError::bad_request)?;
     let planned = state.planning.run(peer, move || {
-        check(&name, &text)?;
+        script::check(&name, &text).map_err(RestError::bad_request)?;
         store(&folder, &name, text.as_bytes())
     });
     let path = planned.await?;
@@ -305,13 +294,6 @@ fn name_of(id: &str) -> &str {
     id.split_once('_').map_or(id, |(_, name)| name)
 }
 
-/// A job of a script.
-struct PlannedJob {
-    graph: proto::JobGraph,
-    /// The next one starts after this one has ended.
-    wait: bool,
-}
-
 /// All jobs of an artifact, planned before any is started.
 async fn planned(
     state: &RestState,
@@ -331,7 +313,9 @@ async fn planned(
         };
         let path = find(&folder, &id).ok_or_else(missing)?;
         let text = load(&path, &id)?;
-        plan_script(name_of(&id), &text, Session::in_zone(configuration, default_zone))
+        let session = Session::in_zone(configuration, default_zone);
+        let planned = script::plan(name_of(&id), &text, session);
+        planned.and_then(|jobs| some_jobs(name_of(&id), jobs)).map_err(RestError::bad_request)
     });
     let mut jobs = planned.await?;
     for job in &mut jobs {
@@ -339,93 +323,11 @@ async fn planned(
             job.graph.configuration.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
-    if request.savepoint_path.is_some() && jobs.len() > 1 {
-        let message = "A savepoint can be given only to a script with one job; this one has several.";
-        return Err(RestError::bad_request(message));
+    if request.savepoint_path.is_some() {
+        only_job(&mut jobs, "A savepoint").map_err(RestError::bad_request)?;
     }
-    match (request.job_id()?, &mut jobs[..]) {
-        (None, _) => {}
-        (Some(id), [job]) => job.graph.job_id = id.to_bytes(),
-        (Some(_), _) => {
-            let message = "A job id can be given only to a script with one job; this one has several.";
-            return Err(RestError::bad_request(message));
-        }
-    }
-    Ok(jobs)
-}
-
-/// The statements of a script, none longer than it may be.
-fn statements(name: &str, text: &str) -> Result<Vec<StatementText>, RestError> {
-    let statements = split(text);
-    if let Some(long) = statements.iter().find(|statement| statement.text.len() > MAX_STATEMENT_BYTES) {
-        return Err(RestError::bad_request(format!(
-            "{name}: the statement at {} has {} bytes, of at most {MAX_STATEMENT_BYTES}. Read rows that it contains from a file.",
-            long.location,
-            long.text.len()
-        )));
-    }
-    Ok(statements)
-}
-
-/// Whether all that a script says can be read. One statement after the other: read, they take far more than their text.
-fn check(name: &str, text: &str) -> Result<(), RestError> {
-    let statements = statements(name, text)?;
-    if statements.is_empty() {
-        return Err(RestError::bad_request(format!("{name} contains no SQL statement.")));
-    }
-    for statement in &statements {
-        parse_statement(statement).map_err(|error| RestError::bad_request(format!("{name}: {error}")))?;
-    }
-    Ok(())
-}
-
-fn plan_script(name: &str, text: &str, mut session: Session) -> Result<Vec<PlannedJob>, RestError> {
-    let (mut jobs, mut bytes) = (Vec::new(), 0);
-    for text in statements(name, text)? {
-        let wrong = |error: Error| {
-            RestError::bad_request(match error {
-                Error::Abandoned(_) => format!("{name}: {error} It had come to the statement at {}.", text.location),
-                error => format!("{name}: {error}"),
-            })
-        };
-        let statement = parse_statement(&text).map_err(wrong)?;
-        match session.execute(&statement, &ExecuteOptions::default()).map_err(wrong)? {
-            Outcome::Done | Outcome::Rows { .. } | Outcome::ShowJobs | Outcome::DescribeJob(_) => {}
-            Outcome::StopJob(_) => {
-                return Err(RestError::bad_request(format!(
-                    "{name}: STOP JOB at {} cannot be part of an uploaded script: use bin/flink stop or sql-client.sh.",
-                    statement.location
-                )));
-            }
-            Outcome::Insert(_) if jobs.len() >= MAX_JOBS => {
-                return Err(RestError::bad_request(format!(
-                    "{name}: it has more than {MAX_JOBS} jobs, the next one at {}. Put INSERTs into statement sets (EXECUTE \
-                     STATEMENT SET BEGIN … END), each of which is one job, or split the script.",
-                    statement.location
-                )));
-            }
-            Outcome::Insert(job) => {
-                bytes += job.graph.encoded_len();
-                if bytes > MAX_JOB_BYTES {
-                    return Err(RestError::bad_request(format!(
-                        "{name}: its jobs, up to the one at {}, have {bytes} bytes, of at most {MAX_JOB_BYTES}: split the script.",
-                        statement.location
-                    )));
-                }
-                jobs.push(PlannedJob { graph: job.graph, wait: job.wait });
-            }
-            Outcome::Query(_) => {
-                return Err(RestError::bad_request(format!(
-                    "{name}: the rows of the query at {} would be shown to no client: write them to a table with INSERT INTO, or \
-                     run the script with sql-client.sh -f.",
-                    statement.location
-                )));
-            }
-        }
-    }
-    if jobs.is_empty() {
-        let message = format!("{name} contains no INSERT INTO and no statement set: there is no job to run.");
-        return Err(RestError::bad_request(message));
+    if let Some(id) = request.job_id()? {
+        only_job(&mut jobs, "A job id").map_err(RestError::bad_request)?.graph.job_id = id.to_bytes();
     }
     Ok(jobs)
 }
@@ -469,41 +371,19 @@ pub(super) async fn run(
     enabled(&state)?;
     let request = RunRequest::of(&id, &query, &content(body)?)?;
     let jobs = planned(&state, peer, id, &request).await?;
-    let count = jobs.len();
-    let mut ids = Vec::with_capacity(count);
-    let mut running = Vec::new();
-    for (position, job) in jobs.into_iter().enumerate() {
-        let submitted = state.dispatcher.submit(job.graph).await;
-        let id = submitted.map_err(|error| refused(&error).after_jobs(&ids))?;
-        ids.push(id.to_string());
-        if let Some(JobRef::Running(master)) = state.dispatcher.job(id).await {
-            running.push(master);
-        }
-        if job.wait && position + 1 < count {
-            wait_for(&state, id, &mut running).await.map_err(|error| error.after_jobs(&ids))?;
-        }
-    }
+    let mut submission = Submission::new(&state.dispatcher);
+    let outcome = submission.run(jobs).await;
+    let ids: Vec<String> = submission.ids().iter().map(JobId::to_string).collect();
+    outcome.map_err(|error| unfinished(&error).after_jobs(&ids))?;
     answer(json!({ "jobid": ids[0], "applicationId": ids[0], "jobids": ids }))
 }
 
-/// Waits for the end of a job; one that did not finish ends the script.
-///
-/// As long as this goes on the client is heard of by all jobs of its script that are running: it has no answer yet, and so does
-/// not know the jobs that are tied to it. Once it is gone, what it asked for is dropped, and this with it.
-async fn wait_for(state: &RestState, id: JobId, running: &mut Vec<JobMasterHandle>) -> Result<(), RestError> {
-    loop {
-        running.retain(|master| master.send(Message::ClientHeartbeat));
-        let job = state.dispatcher.describe(id).await.ok_or_else(|| RestError::job_not_found(id))?;
-        if job.status == JobStatus::Finished {
-            return Ok(());
-        }
-        if job.status.is_terminal() {
-            let cause = job.failure.as_ref().map_or_else(|| job.status.to_string(), |failure| failure.stack_trace());
-            let message =
-                format!("The job {id} did not finish, the statements after it were not run.\nCaused by: {cause}");
-            return Err(RestError::internal(message));
-        }
-        tokio::time::sleep(SYNC_POLL).await;
+/// Why the jobs of a script were not all submitted.
+fn unfinished(error: &SubmissionError) -> RestError {
+    match error {
+        SubmissionError::Refused(error) => refused(error),
+        SubmissionError::NotFound(id) => RestError::job_not_found(*id),
+        SubmissionError::Unfinished { .. } => RestError::internal(error),
     }
 }
 
@@ -519,10 +399,6 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use wiesel_common::config::Configuration;
-    use wiesel_common::time::{Clock, SystemClock};
-    use wiesel_sql::while_wanted;
-
     use super::*;
 
     fn upload_of(name: &str, content: &[u8]) -> Result<(String, String), String> {
@@ -542,37 +418,10 @@ mod tests {
     }
 
     #[test]
-    fn a_script_has_a_size_and_a_number_of_jobs() {
+    fn a_script_has_a_size() {
         let refused = upload_of("a.sql", " ".repeat(MAX_UPLOAD_BYTES + 1).as_bytes()).unwrap_err();
         assert!(refused.contains("2097153 bytes") && refused.contains("at most 2097152"), "{refused}");
         assert!(upload_of("a.sql", " ".repeat(MAX_UPLOAD_BYTES).as_bytes()).is_ok());
-        let long = format!("SELECT 1;\nSELECT '{}';", "x".repeat(MAX_STATEMENT_BYTES));
-        let refused = format!("{:?}", check("a.sql", &long).unwrap_err());
-        assert!(refused.contains("the statement at line 2, column 1 has 1048585 bytes"), "{refused}");
-        let script = |jobs: usize| {
-            let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
-            format!("{tables}{}SET 'a' = 'b';", "INSERT INTO t VALUES (1);\n".repeat(jobs))
-        };
-        let plan = |jobs| plan_script("a.sql", &script(jobs), Session::new(Configuration::default()));
-        assert_eq!(plan(3).map(|jobs| jobs.len()).unwrap(), 3);
-        let refused = format!("{:?}", plan(MAX_JOBS + 1).map(|jobs| jobs.len()).unwrap_err());
-        assert!(refused.contains("more than 1000 jobs, the next one at line 1002, column 1"), "{refused}");
-    }
-
-    /// Before, each SET copied the whole configuration, and this took longer than a script may.
-    #[test]
-    fn many_settings_are_planned_in_the_time_of_a_script() {
-        let settings: String = (0..20_000).map(|n| format!("SET 'k{n}'='v';\n")).collect();
-        let tables = "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole');\n";
-        let script = format!("{settings}{tables}INSERT INTO t VALUES (1);");
-        let begun = SystemClock.monotonic_millis();
-        let in_time = move || match SystemClock.monotonic_millis() - begun {
-            ..=60_000 => Ok(()),
-            _ => Err("it takes more than a minute".to_owned()),
-        };
-        let session = Session::new(Configuration::default());
-        let jobs = while_wanted(in_time, || plan_script("a.sql", &script, session)).unwrap();
-        assert!(jobs[0].graph.configuration.len() >= 20_000);
     }
 
     #[test]
@@ -649,9 +498,9 @@ mod tests {
         assert_eq!(asked(&[("entry-class", "a.sql")], r#"{"entryClass": "a.sql"}"#), Ok(()));
     }
 
-    /// Before, a script was planned in the JobManager's time zone, whoever had it run.
+    /// Before, a script was planned in the JobManager's time zone, whichever client had it run.
     #[test]
-    fn a_script_is_planned_in_the_time_zone_of_its_client() {
+    fn a_client_says_in_which_time_zone_its_script_is_planned() {
         let zone = |body: &str| RunRequest::of("0_a.sql", &HashMap::new(), body.as_bytes()).unwrap().default_zone();
         let tokyo = Zone::parse("Asia/Tokyo").unwrap();
         assert_eq!(zone(r#"{"clientTimeZone": "Asia/Tokyo"}"#).unwrap(), tokyo);
@@ -659,16 +508,5 @@ mod tests {
         for none in ["Mars", "default"] {
             assert!(zone(&json!({ "clientTimeZone": none }).to_string()).is_err(), "{none}");
         }
-        let planned = |set: &str| {
-            let script = format!(
-                "{set}CREATE TABLE t (a STRING) WITH ('connector' = 'blackhole');
-                 INSERT INTO t SELECT CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING);"
-            );
-            let jobs = plan_script("a.sql", &script, Session::in_zone(Configuration::default(), tokyo)).unwrap();
-            jobs[0].graph.configuration["table.local-time-zone"].clone()
-        };
-        assert_eq!(planned(""), "Asia/Tokyo");
-        assert_eq!(planned("SET 'table.local-time-zone' = 'default';"), "Asia/Tokyo");
-        assert_eq!(planned("SET 'table.local-time-zone' = 'Europe/Berlin';"), "Europe/Berlin");
     }
 }

@@ -37,7 +37,7 @@ use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, 
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{any, delete, get, patch, post};
 use tokio_util::sync::CancellationToken;
 use wiesel_common::config::Configuration;
 use wiesel_common::quote::quote;
@@ -92,7 +92,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/datasets", get(cluster::datasets))
         .route("/applications/overview", get(cluster::applications))
         .route("/applications/{id}", get(cluster::application))
-        .route("/jobs", get(jobs::list).post(submit::submit))
+        .route("/jobs", get(jobs::list))
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{jobid}", get(job_details::details).patch(jobs::cancel))
         .route("/jobs/{jobid}/yarn-cancel", get(jobs::yarn_cancel))
@@ -123,11 +123,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/taskmanagers/{id}", get(task_managers::details))
         .route("/jobmanager/config", get(job_manager::config))
         .route("/jobmanager/environment", get(job_manager::environment))
-        .route("/jars", get(jars::list))
-        .route("/jars/upload", post(jars::upload))
-        .route("/jars/{id}", delete(jars::remove))
-        .route("/jars/{id}/plan", get(jars::plan_get).post(jars::plan_post).layer(short))
-        .route("/jars/{id}/run", post(jars::run).layer(short))
+        .merge(submissions(&state.options, short))
         .layer(DefaultBodyLimit::max(state.options.max_content_length));
     Router::new()
         .route("/", get(page::index))
@@ -140,6 +136,31 @@ pub(crate) fn router(state: RestState) -> Router {
         .method_not_allowed_fallback(not_found)
         .layer(from_fn_with_state(gate, transport))
         .with_state(state)
+}
+
+/// The paths that jobs come by. The cluster of an application has none of them, as in Flink, and says why.
+fn submissions(options: &RestOptions, short: DefaultBodyLimit) -> Router<RestState> {
+    if options.application.is_some() {
+        return Router::new()
+            .route("/jobs", post(not_taken))
+            .route("/jars", any(not_taken))
+            .route("/jars/{*rest}", any(not_taken));
+    }
+    Router::new()
+        .route("/jobs", post(submit::submit))
+        .route("/jars", get(jars::list))
+        .route("/jars/upload", post(jars::upload))
+        .route("/jars/{id}", delete(jars::remove))
+        .route("/jars/{id}/plan", get(jars::plan_get).post(jars::plan_post).layer(short))
+        .route("/jars/{id}/run", post(jars::run).layer(short))
+}
+
+async fn not_taken(uri: Uri) -> RestError {
+    RestError::not_found(format!(
+        "Not found: {}. This is the cluster of one application, which takes no other jobs: submit them to a session cluster, which \
+         bin/start-cluster.sh starts.",
+        quote(uri.path())
+    ))
 }
 
 async fn not_found(method: Method, uri: Uri) -> RestError {

@@ -5,7 +5,6 @@ use axum::extract::{Multipart, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use wiesel_common::config::options::checkpointing;
 use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
@@ -13,6 +12,7 @@ use super::Rest;
 use super::bodies::Late;
 use super::error::RestError;
 use super::limits::BodyLimit;
+use crate::application::restore_keys;
 use crate::dispatcher::SubmitError;
 
 /// The most parts of a body: each is kept by itself until all are there.
@@ -73,27 +73,14 @@ pub(super) async fn submit(
     Ok((StatusCode::ACCEPTED, Json(json!({ "jobUrl": format!("/jobs/{id}") }))))
 }
 
-/// The keys that stand for what a client says about the state that a job starts from.
-pub(super) fn restore_keys(
-    path: Option<&str>,
-    allow_non_restored: Option<bool>,
-    claim_mode: Option<&str>,
-) -> Vec<(String, String)> {
-    let path = path.filter(|path| !path.trim().is_empty());
-    let pairs = [
-        (checkpointing::RESTORE_PATH.key(), path.map(str::to_owned)),
-        (checkpointing::IGNORE_UNCLAIMED_STATE.key(), allow_non_restored.map(|allowed| allowed.to_string())),
-        (checkpointing::CLAIM_MODE.key(), claim_mode.map(str::to_owned)),
-    ];
-    pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
-}
-
 /// A refusal of the dispatcher.
 pub(super) fn refused(error: &SubmitError) -> RestError {
     match error {
         SubmitError::Duplicate(_) | SubmitError::Aftermath(_) => RestError::handler(StatusCode::CONFLICT, error),
         SubmitError::Invalid(_) => RestError::bad_request(error),
-        SubmitError::Stopping => RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error),
+        SubmitError::Stopping | SubmitError::NotRecorded(_) => {
+            RestError::handler(StatusCode::SERVICE_UNAVAILABLE, error)
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Cluster {
         Self::start_in(pairs, Environment { coordinators, ..Environment::real(None) }).await
     }
 
-    async fn start_in(pairs: &[(&str, &str)], environment: Environment) -> Self {
+    pub async fn start_in(pairs: &[(&str, &str)], environment: Environment) -> Self {
         let uploads = tempfile::tempdir().unwrap();
         let mut configuration = Configuration::default();
         configuration.set("jobmanager.rpc.address", "127.0.0.1");
@@ -171,6 +171,7 @@ pub enum Told {
     Free(proto::FreeSlotRequest),
     Trigger(proto::TriggerCheckpointRequest),
     Notify(proto::NotifyCheckpointRequest),
+    Adopt(proto::AdoptTasksRequest),
 }
 
 /// The slots of a TaskManager, which keeps them as the real one does.
@@ -307,9 +308,10 @@ impl TaskExecutor for Executor {
 
     async fn adopt_tasks(
         &self,
-        _: Request<proto::AdoptTasksRequest>,
+        request: Request<proto::AdoptTasksRequest>,
     ) -> Result<Response<proto::AdoptTasksResponse>, Status> {
-        Err(Status::failed_precondition("no tasks of another JobMaster run here"))
+        self.tell(Told::Adopt(request.into_inner()));
+        Ok(Response::new(proto::AdoptTasksResponse::default()))
     }
 
     async fn send_operator_event(
@@ -348,11 +350,22 @@ impl TaskManager {
         slots: u32,
         refuse: Option<(tonic::Code, &'static str)>,
     ) -> Self {
+        Self::start_holding(cluster, resource_id, vec![None; slots as usize], refuse).await
+    }
+
+    /// One whose slots jobs have: allocation and job.
+    pub async fn start_holding(
+        cluster: &Cluster,
+        resource_id: &str,
+        held: Vec<Option<(bytes::Bytes, bytes::Bytes)>>,
+        refuse: Option<(tonic::Code, &'static str)>,
+    ) -> Self {
+        let slots = held.len() as u32;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told_sender, told) = mpsc::unbounded_channel();
         let shared: SharedSlots = Arc::default();
-        *shared.lock().unwrap() = Slots { registration: 0, version: 1, held: vec![None; slots as usize] };
+        *shared.lock().unwrap() = Slots { registration: 0, version: 1, held };
         let (answers, open) = watch::channel(true);
         let executor = Executor {
             slots: Arc::clone(&shared),

@@ -1,7 +1,7 @@
 //! `ARRAY_AGG`: all values in the order in which rows came, nulls too; null without any. `COLLECT`: how often each value that
 //! is not null came; empty without any.
 //!
-//! A group of many values has them as rows of keyed state, too ([`KeptRows`]); its own value has a mark then.
+//! A group of many values has them as rows of keyed state, too ([`NumberedRows`]); its own value has a mark then.
 use std::any::Any;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use wiesel_expressions::expression::{MAX_VALUE_BYTES, check_value};
 use wiesel_expressions::types::TypeKind;
 use wiesel_state::keyed::KeyedBackend;
 
-use super::distinct_rows::{INLINE, KeyedBatch};
 use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::kept::{Kept, KeptGroups};
-use super::kept_rows::KeptRows;
 use super::keys::KeyStore;
+use super::numbered_rows::NumberedRows;
 use super::saved::{Lists, lists};
+use super::spill::{INLINE, KeyedBatch};
 use super::values::{Value, ValueCodec};
 use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct Collect {
     /// Bytes of the longest result that was ever to be put together.
     longest: usize,
     /// Where the values of groups are that have many.
-    rows: Option<KeptRows>,
+    rows: Option<NumberedRows>,
     /// Groups that were loaded, and whose rows have not been read yet.
     unread: Vec<u32>,
 }
@@ -251,7 +251,7 @@ impl KeepsRows for Collect {
         if matches!(self.shape, Shape::Map(_)) {
             value.push(TypeKind::Int.not_null());
         }
-        self.rows = Some(KeptRows::open(backend, self.table(), &request, &value)?);
+        self.rows = Some(NumberedRows::open(backend, self.table(), &request, &value)?);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! `DISTINCT`: hands each value of a group on to the function once, and takes it back when its last copy goes.
 //!
 //! What a group has of values is kept with it, as long as it is not much. Beyond that it is rows of keyed state
-//! ([`DistinctRows`]), where the function has any: then the group has a mark instead. With a time to live each value expires by
+//! ([`CountedRows`]), where the function has any: then the group has a mark instead. With a time to live each value expires by
 //! itself, be it a row or not ([`Ages`]).
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt64Array};
@@ -14,11 +14,13 @@ use arrow::datatypes::{DataType, Int64Type};
 use hashbrown::HashMap;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
+use super::counted_rows::CountedRows;
 use super::distinct_ages::Ages;
-use super::distinct_rows::{DistinctRows, INLINE, KeyedBatch};
 use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::keys::{KeyIndex, KeyStore};
+use super::number_hasher::NumberHasher;
 use super::saved::{Lists, lists};
+use super::spill::{INLINE, KeyedBatch};
 use super::{Accumulators, Rows};
 use crate::operator::Result;
 use crate::state::bits::Bits;
@@ -30,27 +32,8 @@ pub(super) const AS_ROWS: i64 = i64::MIN;
 /// Saved behind how often the values of a group came, where they expire by themselves: what follows is when each was written.
 const TIMES: i64 = i64::MIN + 1;
 
-/// What it is called in errors.
+/// The function's name in errors.
 const NAME: &str = "a DISTINCT";
-
-/// Numbers of values are dense: spreading them is all the hash has to do.
-#[derive(Default)]
-pub(super) struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        let product = u128::from(self.0 ^ u64::from(number) ^ 0x9E37_79B9_7F4A_7C15) * 0xA24B_AED4_963E_E407;
-        self.0 = (product as u64) ^ ((product >> 64) as u64);
-    }
-}
 
 /// How often each value, by its number, is in a group.
 pub(super) type Counts = HashMap<u32, i64, BuildHasherDefault<NumberHasher>>;
@@ -69,7 +52,7 @@ pub struct Distinct {
     /// How many values all groups have.
     entries: usize,
     /// Where the values of groups are that have many.
-    rows: Option<DistinctRows>,
+    rows: Option<CountedRows>,
     /// Those groups, and how many there are.
     as_rows: Bits,
     as_rows_count: usize,
@@ -227,7 +210,7 @@ impl Distinct {
 
     /// Whether the table may have rows that are not at hand.
     pub(super) fn may_have_rows(&self) -> bool {
-        self.rows.as_ref().is_some_and(DistinctRows::may_have_more)
+        self.rows.as_ref().is_some_and(CountedRows::may_have_more)
     }
 
     /// Groups whose values are rows.
@@ -509,7 +492,7 @@ impl KeepsRows for Distinct {
         let budget = request.take_budget()?;
         let RowsRequest { at, key, arguments, max_parallelism, keeping, .. } = request;
         let name = format!("distinct/{at}");
-        self.rows = Some(DistinctRows::open(backend, &name, key, arguments, max_parallelism, budget, keeping)?);
+        self.rows = Some(CountedRows::open(backend, &name, key, arguments, max_parallelism, budget, keeping)?);
         Ok(())
     }
 
@@ -541,7 +524,7 @@ impl KeepsRows for Distinct {
     }
 
     fn rows_size(&self) -> usize {
-        self.rows.as_ref().map_or(0, DistinctRows::size)
+        self.rows.as_ref().map_or(0, CountedRows::size)
     }
 
     fn distinct(&self) -> Option<&Distinct> {

@@ -4,8 +4,9 @@ use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
 
-use super::distinct::{Counts, NumberHasher};
-use super::distinct_rows::INLINE;
+use super::distinct::Counts;
+use super::number_hasher::NumberHasher;
+use super::spill::INLINE;
 
 type Times = HashMap<u32, i64, BuildHasherDefault<NumberHasher>>;
 

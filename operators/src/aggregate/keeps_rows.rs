@@ -10,8 +10,8 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use super::distinct::Distinct;
-use super::distinct_rows::{Keeping, KeyedBatch};
 use super::keys::KeyStore;
+use super::spill::{Keeping, KeyedBatch};
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 

@@ -1,7 +1,7 @@
 //! Values that groups keep in the order in which they came, and of which the first that equals another is found, and taken
 //! out, without a look at all of them: functions that keep values are given and take back as many as there is memory for.
 //!
-//! Those of a group that has many are numbered: each is a row of keyed state ([`super::kept_rows`]), and what changed of them is
+//! Those of a group that has many are numbered: each is a row of keyed state ([`super::numbered_rows`]), and what changed of them is
 //! known until it is written.
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;

@@ -1,6 +1,6 @@
 //! `LISTAGG`: texts that are not null, joined by a separator (`,`) in the order in which rows came.
 //!
-//! A group of many texts has them as rows of keyed state, too ([`KeptRows`]). Where rows cannot be taken back, only what is joined
+//! A group of many texts has them as rows of keyed state, too ([`NumberedRows`]). Where rows cannot be taken back, only what is joined
 //! is kept, and a row has what was added to it between two barriers.
 use std::any::Any;
 use std::hash::BuildHasherDefault;
@@ -13,13 +13,13 @@ use wiesel_expressions::expression::{MAX_VALUE_BYTES, check_value};
 use wiesel_expressions::types::TypeKind;
 use wiesel_state::keyed::KeyedBackend;
 
-use super::distinct::NumberHasher;
-use super::distinct_rows::{INLINE, KeyedBatch};
 use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::kept::{Keep, Kept, KeptGroups};
-use super::kept_rows::KeptRows;
 use super::keys::KeyStore;
+use super::number_hasher::NumberHasher;
+use super::numbered_rows::NumberedRows;
 use super::saved::{Lists, lists};
+use super::spill::{INLINE, KeyedBatch};
 use super::{Accumulators, Rows, sum::wrong_argument};
 use crate::operator::Result;
 use crate::state::write_back::Backend;
@@ -40,7 +40,7 @@ pub(super) struct ListAgg {
     /// Bytes of the longest text that was ever to be joined.
     longest: usize,
     /// Where the texts of groups are that have many.
-    rows: Option<KeptRows>,
+    rows: Option<NumberedRows>,
     /// If rows cannot be taken back: of these groups, how much of what is joined is rows.
     pieces: HashMap<u32, Pieces, BuildHasherDefault<NumberHasher>>,
     /// There may be such rows.
@@ -334,7 +334,7 @@ impl KeepsRows for ListAgg {
     fn open_rows(&mut self, backend: &mut dyn KeyedBackend, request: RowsRequest<'_>) -> Result<()> {
         let text = || TypeKind::string().nullable();
         let value = if self.retract { vec![text(), text()] } else { vec![text()] };
-        let rows = KeptRows::open(backend, "list_agg", &request, &value)?;
+        let rows = NumberedRows::open(backend, "list_agg", &request, &value)?;
         self.any_pieces = !rows.is_empty(backend)?;
         self.rows = Some(rows);
         Ok(())

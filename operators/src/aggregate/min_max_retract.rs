@@ -1,7 +1,7 @@
 //! `MIN` and `MAX` over rows that can be taken back: an ordered multiset of its values a group. Floating point numbers are in
 //! Java's total order: -0.0 before 0.0, NaN last.
 //!
-//! A group of many values has them as rows of keyed state ([`DistinctRows`]), and the best of them at hand. Rows are in the order
+//! A group of many values has them as rows of keyed state ([`CountedRows`]), and the best of them at hand. Rows are in the order
 //! of values: when the best one goes, the next is found behind it, however many there are.
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +15,21 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8T
 use hashbrown::HashMap;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, ScanOrder, SnapshotOptions};
 
-use super::distinct::{AS_ROWS, NumberHasher};
-use super::distinct_rows::{DistinctRows, INLINE, Keeping, KeyedBatch};
+use super::counted_rows::CountedRows;
+use super::distinct::AS_ROWS;
 use super::keeps_rows::{KeepsRows, RowsRequest, no_rows};
 use super::keys::KeyStore;
 use super::min_max::unsupported;
+use super::number_hasher::NumberHasher;
 use super::physical::{physical_type, to_logical, to_physical};
 use super::saved::{Lists, lists};
+use super::spill::{INLINE, Keeping, KeyedBatch};
 use super::sum::wrong_argument;
 use super::{Accumulators, Rows};
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 
-/// What it is called in errors.
+/// The function's name in errors.
 const NAME: &str = "a MIN or MAX of changes";
 
 pub(super) fn build(argument: &DataType, minimum: bool) -> Result<Box<dyn Accumulators>> {
@@ -186,7 +188,7 @@ struct Multisets<V: Values> {
     /// Bytes of these values, and of the best ones, besides their own size.
     heap: usize,
     /// Where the values of groups are that have many.
-    rows: Option<DistinctRows>,
+    rows: Option<CountedRows>,
     /// Of each of these groups the best value of those that came more often than they were taken back.
     best: ByGroup<Option<V::Key>>,
 }
@@ -411,7 +413,7 @@ impl<V: Values> KeepsRows for Multisets<V> {
         let RowsRequest { at, key, arguments, max_parallelism, .. } = request;
         let name = format!("min_max/{at}");
         let keeping = Keeping::default();
-        self.rows = Some(DistinctRows::open(backend, &name, key, arguments, max_parallelism, budget, keeping)?);
+        self.rows = Some(CountedRows::open(backend, &name, key, arguments, max_parallelism, budget, keeping)?);
         Ok(())
     }
 
@@ -457,6 +459,6 @@ impl<V: Values> KeepsRows for Multisets<V> {
     }
 
     fn rows_size(&self) -> usize {
-        self.rows.as_ref().map_or(0, DistinctRows::size)
+        self.rows.as_ref().map_or(0, CountedRows::size)
     }
 }

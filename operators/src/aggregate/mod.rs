@@ -14,9 +14,9 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, SnapshotOptions};
 
 use self::distinct::Distinct;
-use self::distinct_rows::{Keeping, KeyedBatch};
 use self::keeps_rows::{KeepsRows, RowsRequest};
 use self::keys::KeyStore;
+use self::spill::{Keeping, KeyedBatch};
 use crate::operator::{Error, Result};
 use crate::state::write_back::Backend;
 
@@ -24,23 +24,25 @@ mod avg;
 mod bitmap_agg;
 mod collect;
 mod count;
+mod counted_rows;
 mod distinct;
 mod distinct_ages;
-pub(crate) mod distinct_rows;
 mod first_last;
 mod json_agg;
 mod keeps_rows;
 mod kept;
-mod kept_rows;
 pub(crate) mod key_bytes;
 pub mod keys;
 mod list_agg;
 mod min_max;
 mod min_max_retract;
 pub(crate) mod nested;
+mod number_hasher;
+mod numbered_rows;
 mod percentile;
 mod physical;
 mod saved;
+pub(crate) mod spill;
 mod sum;
 #[cfg(test)]
 mod tests;
@@ -270,9 +272,9 @@ impl Function {
 /// What rows a function keeps of a group, and which of them must be at hand when its result is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowsKept {
-    /// The values of a DISTINCT: those that change.
+    /// Of the values of a DISTINCT, those that a batch brings or takes back.
     Distinct,
-    /// The values of a MIN or MAX of changes: those that change, and few beside them.
+    /// Of the values of a MIN or MAX of changes, those that a batch brings or takes back, and few beside them.
     Best,
     /// All: the result is made of them.
     All,

@@ -8,8 +8,8 @@ use arrow::datatypes::Int64Type;
 use wiesel_state::keyed::{KeptBack, Rows, SnapshotOptions};
 
 use crate::aggregate::Aggregates;
-use crate::aggregate::distinct_rows::KeyedBatch;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
+use crate::aggregate::spill::KeyedBatch;
 use crate::operator::Result;
 use crate::state::cache::Values;
 use crate::state::table::RowTable;

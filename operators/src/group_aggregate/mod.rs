@@ -21,7 +21,7 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::SnapshotOptions;
 
 use crate::aggregate::Aggregates;
-use crate::aggregate::distinct_rows::KeyedBatch;
+use crate::aggregate::spill::KeyedBatch;
 use crate::element::Batch;
 use crate::operator::{Collector, Error, Operator, OperatorContext, OperatorSnapshot, RestoredState, Result};
 use crate::state::table::{RowTable, TableLayout};

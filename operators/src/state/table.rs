@@ -15,6 +15,8 @@ use crate::rows::{self, Encoded, KeyCodec, ValueCodec};
 const GROUP: usize = 2;
 /// Bytes of the time of the last write.
 const TIME: usize = 8;
+/// Behind the first bytes of a key it is behind all keys that begin so: columns begin with smaller marks.
+pub(crate) const LAST: u8 = 0xff;
 
 /// What a table is made of.
 pub(crate) struct TableLayout<'a> {

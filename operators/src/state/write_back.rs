@@ -29,7 +29,7 @@ pub(crate) trait CachedEntries {
     fn all(&self) -> impl Iterator<Item = u32>;
     /// How many bytes they take.
     fn size(&self) -> usize;
-    /// How many bytes they take, and the room that those who went have left in columns.
+    /// How many bytes they take, and the room that those that went have left in columns.
     fn room(&self) -> usize;
     /// Bytes of an entry that a snapshot has beside the table.
     fn width(&self) -> usize;

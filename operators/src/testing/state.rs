@@ -41,6 +41,8 @@ pub struct World {
     attempts: AtomicUsize,
     /// Keys and ranges that were read.
     read: Arc<AtomicUsize>,
+    /// Passes over tables.
+    scans: Arc<AtomicUsize>,
     /// Entries that were written to tables.
     written: Arc<AtomicUsize>,
     /// Bytes of the keys and values of the largest batch that was written.
@@ -72,7 +74,7 @@ impl World {
             (name, backend(&configuration, &resources, storage.clone(), runtime.handle().clone()).unwrap())
         };
         let backends = BACKENDS.map(open).into();
-        let (attempts, read, written, largest, kept_back) = Default::default();
+        let (attempts, read, scans, written, largest, kept_back) = Default::default();
         let max_parallelism = context.max_parallelism;
         Arc::new(Self {
             runtime,
@@ -83,6 +85,7 @@ impl World {
             max_parallelism,
             attempts,
             read,
+            scans,
             written,
             largest,
             kept_back,
@@ -98,6 +101,11 @@ impl World {
     /// How many keys and ranges were read so far.
     pub fn read(&self) -> usize {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// How many passes over tables were begun so far: each is an iterator of the back end.
+    pub fn scans(&self) -> usize {
+        self.scans.load(Ordering::Relaxed)
     }
 
     /// How many entries were written to tables so far.
@@ -198,6 +206,7 @@ impl World {
 struct Watched {
     inner: Box<dyn KeyedBackend>,
     read: Arc<AtomicUsize>,
+    scans: Arc<AtomicUsize>,
     written: Arc<AtomicUsize>,
     largest: Arc<AtomicUsize>,
     kept_back: Arc<AtomicUsize>,
@@ -253,6 +262,7 @@ impl KeyedBackend for Watched {
         from: &[u8],
         visit: &mut dyn FnMut(&[u8], &[u8]) -> StateResult<ControlFlow<()>>,
     ) -> StateResult<()> {
+        self.scans.fetch_add(1, Ordering::Relaxed);
         self.inner.scan_from(table, prefix, from, visit)
     }
 
@@ -265,6 +275,7 @@ impl KeyedBackend for Watched {
     ) -> StateResult<()> {
         assert!(ranges.is_sorted_by(|a, b| a.to <= b.from), "in key order, each key once");
         self.read.fetch_add(ranges.len(), Ordering::Relaxed);
+        self.scans.fetch_add(1, Ordering::Relaxed);
         self.inner.scan_ranges(table, ranges, order, visit)
     }
 
@@ -302,10 +313,10 @@ impl RestoredState for Restored<'_> {
 
     fn keyed(&mut self) -> Result<Box<dyn KeyedBackend>> {
         let inner = self.world.open_on(self.backend, self.key_groups.clone(), self.saved);
-        let World { read, written, largest, kept_back, writes_left, .. } = self.world;
-        let (read, written) = (read.clone(), written.clone());
+        let World { read, scans, written, largest, kept_back, writes_left, .. } = self.world;
+        let (read, scans, written) = (read.clone(), scans.clone(), written.clone());
         let (largest, kept_back) = (largest.clone(), kept_back.clone());
-        Ok(Box::new(Watched { inner, read, written, largest, kept_back, writes_left: writes_left.clone() }))
+        Ok(Box::new(Watched { inner, read, scans, written, largest, kept_back, writes_left: writes_left.clone() }))
     }
 
     fn list(&mut self, _: &str) -> Vec<Bytes> {

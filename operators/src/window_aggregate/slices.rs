@@ -10,8 +10,8 @@ use wiesel_expressions::types::LogicalType;
 
 use super::assigner::{LocalTimes, WindowAssigner, WindowZone};
 use crate::aggregate::Aggregates;
-use crate::aggregate::distinct_rows::KeyedBatch;
 use crate::aggregate::keys::{KeyIndex, KeyStore};
+use crate::aggregate::spill::KeyedBatch;
 use crate::operator::{Error, Result};
 use crate::state::write_back::{Backend, WriteBack};
 use crate::watermark_assigner::null_rowtime;

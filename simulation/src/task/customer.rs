@@ -20,6 +20,8 @@ pub(super) struct Customer {
     /// How many events it has sent, and how many it got.
     said: u64,
     heard: u64,
+    /// The coordinator that it got the last one from.
+    coordinator: u64,
     /// Tickets that it has asked for and not got.
     awaited: u64,
     ask_at: Instant,
@@ -30,7 +32,7 @@ pub(super) struct Customer {
 
 impl Customer {
     pub(super) fn new() -> Self {
-        Self { said: 0, heard: 0, awaited: 0, ask_at: Instant::now(), leaves: false, has_left: false }
+        Self { said: 0, heard: 0, coordinator: 0, awaited: 0, ask_at: Instant::now(), leaves: false, has_left: false }
     }
 
     fn say(&mut self, context: &TaskContext, word: Word) {
@@ -53,9 +55,13 @@ impl Customer {
 
     /// The coordinator says something. The ticket that it gives, if it does.
     pub(super) fn hear(&mut self, context: &TaskContext, event: Bytes) -> Option<u32> {
-        self.heard += 1;
         let told = Told::decode(event).unwrap_or_default();
-        if told.number != self.heard || self.has_left {
+        if told.coordinator > self.coordinator {
+            // It counts anew.
+            (self.coordinator, self.heard) = (told.coordinator, 0);
+        }
+        self.heard += 1;
+        if told.coordinator != self.coordinator || told.number != self.heard || self.has_left {
             context.tickets.violated(format!(
                 "sink {} ({}) of workload {} hears event {} of its coordinator as its event {}{}",
                 context.subtask,
@@ -74,6 +80,16 @@ impl Customer {
     /// Wants no more tickets.
     pub(super) fn leave(&mut self, context: &TaskContext) {
         if !std::mem::replace(&mut self.leaves, true) {
+            self.say(context, Word::Leave);
+        }
+    }
+
+    /// Another JobMaster has taken the task over: its coordinator may not have heard what the one before has.
+    pub(super) fn say_again(&mut self, context: &TaskContext) {
+        for _ in 0..self.awaited {
+            self.say(context, Word::Ask);
+        }
+        if self.leaves && !self.has_left {
             self.say(context, Word::Leave);
         }
     }

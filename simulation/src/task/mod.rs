@@ -337,7 +337,7 @@ impl SimulatedTasks {
             mailbox,
             is_source: task.vertex == 0,
             slow_to_cancel: self.slow_to_cancel,
-            running: self.attempts.begin((job, task.vertex, task.subtask), attempt),
+            running: self.attempts.begin((job, task.vertex, task.subtask), task.attempt_number, attempt),
             ended: launch.ended.clone(),
         };
         // Its end is that of the TaskManager's process, or its own.

@@ -169,6 +169,7 @@ impl Sink<'_> {
                 let actions = self.barriers.forget_before(first);
                 self.take_part(actions);
                 self.stop = None;
+                self.customer.say_again(self.context);
             }
             Mail::OperatorEvent { event, .. } => self.event(event),
         }

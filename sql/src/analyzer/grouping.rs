@@ -171,11 +171,8 @@ pub(super) fn over_groups(expression: &Expression, keys: &[Expression], uses: &[
             let message = format!("Expression '{text}' is not being grouped");
             Err(Error::validation(message, named.and_then(|column| column.place)))
         }
-        Node::Literal(_)
-        | Node::Call { .. }
-        | Node::Correlated { .. }
-        | Node::Over(_)
-        | Node::Subquery(_)
-        | Node::TableFunction { .. } => expression.try_map_operands(&mut |operand| over_groups(operand, keys, uses)),
+        Node::Literal(_) | Node::Call { .. } | Node::Correlated { .. } | Node::Over(_) | Node::Subquery(_) => {
+            expression.try_map_operands(&mut |operand| over_groups(operand, keys, uses))
+        }
     }
 }

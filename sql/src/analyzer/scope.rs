@@ -242,8 +242,7 @@ fn seen_from(found: &Expression, level: usize) -> Expression {
         | Node::Aggregate(_)
         | Node::Correlated { .. }
         | Node::Over(_)
-        | Node::Subquery(_)
-        | Node::TableFunction { .. } => found.map_operands(&mut |operand| seen_from(operand, level)),
+        | Node::Subquery(_) => found.map_operands(&mut |operand| seen_from(operand, level)),
     }
 }
 

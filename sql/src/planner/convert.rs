@@ -11,7 +11,7 @@ use super::source::describe_sink;
 use super::window::WindowGrouping;
 use super::{Context, End};
 use crate::error::{Error, Result};
-use crate::rel::{Rel, RelNode};
+use crate::rel::Rel;
 use crate::rex::Expression;
 
 /// Adds a query and what becomes of its rows to the plan.
@@ -38,12 +38,30 @@ pub(super) fn convert_query(plan: &mut Plan, rel: &Rel, end: &End, context: &Con
     })
 }
 
-/// Adds a relation to the plan.
-pub(super) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
-    rel.node.relation().convert(plan, &rel.fields, context)
+/// What a relation became in the plan.
+pub(crate) struct Converted {
+    /// The operator that gives its rows.
+    operator: NodeId,
+    /// Its columns over those of the operator; none: they are the same.
+    columns: Option<Vec<Expression>>,
 }
 
-/// Adds a calc. An aggregation by window below gives its columns in an order of its own: the calc takes them from there.
+impl From<NodeId> for Converted {
+    fn from(operator: NodeId) -> Self {
+        Self { operator, columns: None }
+    }
+}
+
+/// Adds a relation to the plan: its rows with its columns.
+pub(super) fn convert(plan: &mut Plan, rel: &Rel, context: &Context) -> Result<NodeId> {
+    let Converted { operator, columns } = rel.node.relation().convert(plan, &rel.fields, context)?;
+    Ok(match columns {
+        None => operator,
+        Some(columns) => project(plan, operator, columns, rel.fields.clone()),
+    })
+}
+
+/// Adds a calc. Where the operator below gives the columns of its relation otherwise, the calc takes them from there.
 pub(super) fn calc(
     plan: &mut Plan,
     input: &Rel,
@@ -51,21 +69,18 @@ pub(super) fn calc(
     projection: &[Expression],
     fields: Vec<RowField>,
     context: &Context,
-) -> Result<NodeId> {
-    let Some(grouping) = by_window(input) else {
-        let input = convert(plan, input, context)?;
-        let calc = Calc { condition: condition.cloned(), projection: projection.to_vec() };
-        return Ok(plan.add(calc, vec![input], fields));
+) -> Result<Converted> {
+    let Converted { operator, columns } = input.node.relation().convert(plan, &input.fields, context)?;
+    let over = |expression: &Expression| match &columns {
+        None => expression.clone(),
+        Some(columns) => substitute(expression, columns),
     };
-    let (last, columns) = window_aggregate(plan, grouping, context)?;
-    let projection: Vec<_> = projection.iter().map(|expression| substitute(expression, &columns)).collect();
-    match condition {
-        None => Ok(project(plan, last, projection, fields)),
-        Some(condition) => {
-            let condition = Some(substitute(condition, &columns));
-            Ok(plan.add(Calc { condition, projection }, vec![last], fields))
-        }
-    }
+    let projection: Vec<_> = projection.iter().map(over).collect();
+    let calc = match condition.map(over) {
+        None => project(plan, operator, projection, fields),
+        condition => plan.add(Calc { condition, projection }, vec![operator], fields),
+    };
+    Ok(calc.into())
 }
 
 /// Adds a calc, unless it does nothing.
@@ -78,27 +93,8 @@ pub(super) fn project(plan: &mut Plan, input: NodeId, projection: Vec<Expression
     plan.add(Calc { condition: None, projection }, vec![input], fields)
 }
 
-/// The aggregation by window that a relation is.
-fn by_window(rel: &Rel) -> Option<WindowGrouping> {
-    match &rel.node {
-        RelNode::Aggregate(aggregate) => aggregate.by_window(&rel.fields),
-        RelNode::Scan(_)
-        | RelNode::Source(_)
-        | RelNode::Values(_)
-        | RelNode::Project(_)
-        | RelNode::Filter(_)
-        | RelNode::WatermarkAssigner(_)
-        | RelNode::WindowTableFunction(_)
-        | RelNode::Union(_) => None,
-    }
-}
-
-/// Adds an aggregation by window; the expressions give the group's columns over what it emits.
-pub(super) fn window_aggregate(
-    plan: &mut Plan,
-    grouping: WindowGrouping,
-    context: &Context,
-) -> Result<(NodeId, Vec<Expression>)> {
+/// Adds an aggregation by window, which gives the columns of the group in an order of its own.
+pub(super) fn window_aggregate(plan: &mut Plan, grouping: WindowGrouping, context: &Context) -> Result<Converted> {
     let WindowGrouping { input, aggregate, fields: all, places } = grouping;
     let input = super::optimize::merge_calcs(input);
     let input = convert(plan, &input, context)?;
@@ -116,6 +112,5 @@ pub(super) fn window_aggregate(
     };
     let emitted = &plan.nodes[last].fields;
     let columns = places.iter().map(|place| Expression::input(*place, emitted[*place].data_type.clone()));
-    let columns = columns.collect();
-    Ok((last, columns))
+    Ok(Converted { operator: last, columns: Some(columns.collect()) })
 }

@@ -19,7 +19,7 @@ pub(crate) fn is_deterministic(expression: &Expression) -> bool {
         Node::Input(_) | Node::Literal(_) | Node::Aggregate(_) | Node::Correlated { .. } => {}
         Node::Call { function, operands } => deterministic &= is_deterministic_call(function, operands),
         // What becomes a relation is neither moved nor copied before.
-        Node::Over(_) | Node::Subquery(_) | Node::TableFunction { .. } => deterministic = false,
+        Node::Over(_) | Node::Subquery(_) => deterministic = false,
     });
     deterministic
 }

@@ -1,7 +1,7 @@
 //! From the stream plan to the job graph: parallelism, edges, chains, ids.
 use std::collections::BTreeMap;
 
-use wiesel_common::id::JobId;
+use wiesel_common::id::{JobId, OperatorId};
 use wiesel_common::quote::{bound_description, bound_task_name, message};
 use wiesel_expressions::expression::LOCAL_TIME_ZONE;
 use wiesel_expressions::types::schema_to_proto;
@@ -14,7 +14,7 @@ use super::operators::{Distribution, Edge};
 use super::options::PlannerOptions;
 use super::physical::{NodeId, Plan};
 use super::specs::indexes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How rows come from one operator to another, exchanges and unions resolved.
 #[derive(Clone, Debug)]
@@ -27,6 +27,35 @@ struct Link {
     keys: Vec<u32>,
 }
 
+/// A job graph, and where its operators stand in the plan that it was made of.
+pub(crate) struct PlannedGraph {
+    pub graph: proto::JobGraph,
+    /// For each vertex the operators of its chain.
+    pub chains: Vec<Vec<NodeId>>,
+}
+
+impl PlannedGraph {
+    /// The operator with the rows of a query, which the client fetches by its uid, and whether it gets changes.
+    ///
+    /// # Errors
+    /// The plan is of another statement.
+    pub fn collect_operator(&self, plan: &Plan) -> Result<(OperatorId, bool)> {
+        let found = plan.roots.first().and_then(|root| {
+            let uid = OperatorId::from_bytes(&self.operator(*root)?.uid)?;
+            Some((uid, plan.place(*root).input(0).changes.is_changelog()))
+        });
+        found.ok_or_else(|| Error::unsupported("a query without a collect sink", None))
+    }
+
+    /// An operator of the plan; none: it is an edge.
+    fn operator(&self, id: NodeId) -> Option<&proto::OperatorSpec> {
+        self.chains.iter().zip(&self.graph.vertices).find_map(|(chain, vertex)| {
+            let position = chain.iter().position(|other| *other == id)?;
+            vertex.operators.get(position)
+        })
+    }
+}
+
 /// The job graph of a plan. Its configuration has the time zone that it was planned with, which its tasks have then as well.
 ///
 /// # Errors
@@ -36,7 +65,7 @@ pub(crate) fn job_graph(
     name: String,
     mut configuration: BTreeMap<String, String>,
     context: &Context,
-) -> Result<proto::JobGraph> {
+) -> Result<PlannedGraph> {
     configuration.insert(LOCAL_TIME_ZONE.to_owned(), context.evaluation.zone.to_string());
     let options = &context.options;
     let parallelism = parallelism(plan, options);
@@ -102,14 +131,9 @@ pub(crate) fn job_graph(
         changelog: plan.nodes[link.source].changes.is_changelog(),
     });
     let edges = edges.collect();
-    Ok(proto::JobGraph {
-        job_id: JobId::random().to_bytes(),
-        name,
-        vertices,
-        edges,
-        configuration,
-        bounded: plan.bounded,
-    })
+    let job_id = JobId::random().to_bytes();
+    let graph = proto::JobGraph { job_id, name, vertices, edges, configuration, bounded: plan.bounded };
+    Ok(PlannedGraph { graph, chains })
 }
 
 /// How many subtasks each operator has: Flink's rules.

@@ -8,8 +8,7 @@
 //! One pass per concern, each in its own file:
 //! - `optimize`: constants, conditions, columns, shared scans;
 //! - `convert`: physical operators, with `window` and `attached_window` for groups by window, and exchanges where these want them;
-//!   `source` asks the connectors,
-//!   `metadata_columns` what they have beside columns;
+//!   `source` asks the connectors, `metadata_columns` what they have beside columns;
 //! - `changelog`: which kinds of change each edge carries;
 //! - `limits`: what no job could run;
 //! - `graph`: parallelism, partitioners, chains and names; `identity`: the uids of operators;
@@ -17,7 +16,7 @@
 //!
 //! What the passes have to know of a relation or of a physical operator they ask it: `relations` and `operators` have one file
 //! each. What is known of the rows of a relation (keys, windows, whether they end) is in `metadata`, a file for each property. Only
-//! rules over several relations that stand over each other match `shapes`: `optimize/merge`, `window`.
+//! rewrites of several relations that stand over each other (`optimize`, `window`) match relations, and name each kind of them.
 //!
 //! Invariant: ids and names depend on what the statement says, never on when or where it is planned.
 use std::sync::Arc;
@@ -39,14 +38,13 @@ mod expressions;
 mod graph;
 mod identity;
 mod limits;
-pub mod metadata;
+pub(crate) mod metadata;
 mod metadata_columns;
 mod operators;
 mod optimize;
 mod options;
 mod physical;
 mod relations;
-mod shapes;
 mod source;
 mod specs;
 #[cfg(test)]

@@ -154,7 +154,7 @@ fn physical_plan(rel: Rel) -> String {
 
 fn graph_of(queries: Vec<(Rel, End)>, context: &Context) -> proto::JobGraph {
     let plan = plan(queries, context).unwrap();
-    let graph = job_graph(&plan, "test".into(), BTreeMap::new(), context).unwrap();
+    let graph = job_graph(&plan, "test".into(), BTreeMap::new(), context).unwrap().graph;
     check_graph(&graph);
     graph
 }

@@ -1,15 +1,20 @@
-//! Recognises an aggregation by window: a group by the `window_start` and `window_end` of a window table function.
-use wiesel_expressions::types::{LogicalType, RowField, TimeAttribute, TypeKind};
+//! Aggregations by window: groups that have both bounds of a window among their keys.
+//!
+//! Which columns those are, `metadata` says. The aggregation reads the rows that a window table function below would cut, and cuts
+//! them itself; where something else reads the windows, it reads rows with their windows attached (`attached_window`).
+use std::collections::BTreeMap;
+
+use wiesel_expressions::types::RowField;
 use wiesel_proto::{WindowPhase, WindowProperty};
 
-use super::expressions::{columns, identity};
-use super::metadata::appended;
+use super::attached_window::attached;
+use super::metadata::{Bound, WindowKey, bounds, window_keys};
 use super::operators::WindowAggregate;
-use super::shapes;
-use crate::rel::{Aggregate, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
-use crate::rex::{Expression, Node};
+use super::optimize::filter;
+use crate::rel::{LogicalAggregate, LogicalFilter, LogicalProject, LogicalWindowTableFunction, Rel, RelNode, Window};
+use crate::rex::Expression;
 
-/// An aggregation by window over raw rows, and where the query's columns are in what it gives.
+/// An aggregation by window, and where the columns of the group are in what it gives.
 pub(crate) struct WindowGrouping {
     /// What the aggregation reads: the keys, arguments, filters and the time attribute.
     pub input: Rel,
@@ -20,147 +25,187 @@ pub(crate) struct WindowGrouping {
     pub places: Vec<usize>,
 }
 
-/// Whether a time attribute is event time.
-pub(crate) fn is_event_time(data_type: &LogicalType) -> bool {
-    !matches!(
-        data_type.kind,
-        TypeKind::Timestamp(_, TimeAttribute::Proctime) | TypeKind::TimestampLtz(_, TimeAttribute::Proctime)
-    )
-}
-
-/// A group over the windows of a table function, in its parts.
-struct OverWindows<'a> {
-    /// The columns of the group's input over the windows.
-    expressions: Vec<Expression>,
-    condition: Option<&'a Expression>,
-    /// The table function.
-    windows: &'a Rel,
-    raw: &'a Rel,
-    window: &'a Window,
-}
-
-impl OverWindows<'_> {
-    /// Which of the three columns that the table function appends a column of the group's input is.
-    fn property(&self, column: usize) -> Option<usize> {
-        match self.expressions[column].node {
-            Node::Input(index) => index.checked_sub(self.raw.fields.len()),
-            _ => None,
-        }
-    }
-}
-
-/// The parts of a group, if the start and the end of the same window are among its keys, and nothing else of the window is used.
-fn over_windows<'a>(input: &'a Rel, keys: &[usize], aggregates: &[Aggregate]) -> Option<OverWindows<'a>> {
-    let has = |property: WindowProperty| keys.iter().any(|key| appended(input, *key) == Some(property));
-    if !has(WindowProperty::WindowStart) || !has(WindowProperty::WindowEnd) {
-        return None;
-    }
-    let (projection, below) = shapes::projection(input).map_or((None, input), |(all, below)| (Some(all), below));
-    let (condition, windows) = shapes::condition(below).map_or((None, below), |(one, below)| (Some(one), below));
-    let RelNode::WindowTableFunction(LogicalWindowTableFunction { input: raw, window }) = &windows.node else {
-        return None;
+/// The aggregation by window that a group is, if it is one. Groups by windows of processing time are not where rows come with their
+/// windows: nothing says when those are complete.
+pub(crate) fn by_window(group: &LogicalAggregate, fields: &[RowField]) -> Option<WindowGrouping> {
+    let bounds = bounds(&group.input);
+    let keys: Vec<WindowKey<'_>> = window_keys(&bounds, &group.keys).collect();
+    let cut = || {
+        let key = keys.iter().find(|key| key.bound.appended)?;
+        cut_rows(&group.input, &bounds, key.bound)?.grouped(group, fields)
     };
-    let width = raw.fields.len();
-    let reads_window = |expression: &Expression| columns(expression).iter().any(|column| *column >= width);
-    if condition.is_some_and(reads_window) {
-        return None;
-    }
-    let expressions = projection.map_or_else(|| identity(&input.fields), <[Expression]>::to_vec);
-    let parts = OverWindows { expressions, condition, windows, raw, window };
-    let used_elsewhere = aggregates
-        .iter()
-        .flat_map(|aggregate| aggregate.arguments.iter().chain(&aggregate.filter))
-        .chain(keys.iter().filter(|key| parts.property(**key).is_none()))
-        .any(|column| reads_window(&parts.expressions[*column]));
-    (!used_elsewhere).then_some(parts)
-}
-
-/// The aggregation by window that a group is, if it is one.
-pub(crate) fn recognize(
-    input: &Rel,
-    keys: &[usize],
-    aggregates: &[Aggregate],
-    fields: &[RowField],
-) -> Option<WindowGrouping> {
-    let parts = over_windows(input, keys, aggregates)?;
-    let OverWindows { expressions, condition, windows: below, raw, window } = &parts;
-    let width = raw.fields.len();
-    let property = |column: usize| parts.property(column);
-
-    let mut builder = Projection::default();
-    let mut new_keys = Vec::new();
-    let mut properties = Vec::new();
-    let mut key_places = Vec::new();
-    for key in keys {
-        match property(*key) {
-            Some(found) => {
-                if !properties.contains(&found) {
-                    properties.push(found);
-                }
-                key_places.push(Err(found));
-            }
-            None => {
-                let column = builder.add(&expressions[*key], &input.fields[*key]);
-                let place = new_keys.iter().position(|key| *key == column).unwrap_or_else(|| {
-                    new_keys.push(column);
-                    new_keys.len() - 1
-                });
-                key_places.push(Ok(place));
-            }
-        }
-    }
-    let mut add = |column: usize| builder.add(&expressions[column], &input.fields[column]);
-    let aggregates: Vec<Aggregate> = aggregates.iter().map(|aggregate| aggregate.over(&mut add)).collect();
-    let time_field = &raw.fields[window.time];
-    let time = builder.add(&Expression::input(window.time, time_field.data_type.clone()), time_field);
-
-    let raw_rows = super::optimize::filter((*raw).clone(), condition.cloned());
-    let names = fields[keys.len()..].iter().map(|field| field.name.clone()).collect();
-    let window = Window { time, ..(*window).clone() };
-    let base = new_keys.len() + aggregates.len();
-    let place = |found: usize| base + properties.iter().position(|property| *property == found).unwrap_or_default();
-    let mut places: Vec<usize> = key_places.into_iter().map(|p| p.unwrap_or_else(place)).collect();
-    places.extend((0..aggregates.len()).map(|index| new_keys.len() + index));
-    let key_fields = new_keys.iter().map(|key| builder.fields[*key].clone());
-    let property_fields = properties.iter().map(|property| below.fields[width + property].clone());
-    let all_fields = key_fields.chain(fields[keys.len()..].iter().cloned()).chain(property_fields).collect();
-    let aggregate = WindowAggregate {
-        phase: WindowPhase::Single,
-        input: builder.fields.clone(),
-        keys: new_keys,
-        aggregates,
-        names,
-        window,
-        event_time: is_event_time(&time_field.data_type),
-        properties: properties.iter().map(|property| to_property(*property)).collect(),
+    let with_windows = || {
+        let key = keys.iter().find(|key| key.bound.time.is_event_time())?;
+        attached(&group.input, key).grouped(group, fields)
     };
-    let node = RelNode::Project(LogicalProject { input: Box::new(raw_rows), expressions: builder.expressions });
-    Some(WindowGrouping { input: Rel { node, fields: builder.fields }, aggregate, fields: all_fields, places })
+    cut().or_else(with_windows)
 }
 
-fn to_property(index: usize) -> WindowProperty {
-    match index {
-        0 => WindowProperty::WindowStart,
-        1 => WindowProperty::WindowEnd,
-        _ => WindowProperty::WindowTime,
+/// What an aggregation by window reads in place of the input of a group.
+pub(super) struct WindowRows {
+    pub rel: Rel,
+    /// For each column of the group's input its place among those of `rel`; none: it cannot be had of them.
+    pub places: Vec<Option<usize>>,
+    /// For each column of the group's input what it is of the window, if the aggregation gives it itself when it is a key.
+    pub properties: Vec<Option<(WindowProperty, RowField)>>,
+    /// The time by which rows come into windows, over `rel`.
+    pub time: Expression,
+    pub time_field: RowField,
+    /// The windows; their time is yet to be placed.
+    pub window: Window,
+    pub event_time: bool,
+}
+
+impl WindowRows {
+    /// The aggregation of these rows by window; none: the group reads what cannot be had of them.
+    fn grouped(self, group: &LogicalAggregate, fields: &[RowField]) -> Option<WindowGrouping> {
+        let result_fields = &fields[group.keys.len()..];
+        let mut projection = Projection::default();
+        let mut read = |column: usize| {
+            let place = self.places[column]?;
+            let expression = Expression::input(place, self.rel.fields[place].data_type.clone());
+            Some(projection.add(&expression, &group.input.fields[column]))
+        };
+        let mut keys = Vec::new();
+        let mut properties = Vec::new();
+        let mut key_places = Vec::new();
+        for key in &group.keys {
+            key_places.push(match &self.properties[*key] {
+                Some(property) => Err(place_in(&mut properties, property.clone())),
+                None => Ok(place_in(&mut keys, read(*key)?)),
+            });
+        }
+        let mut places = BTreeMap::new();
+        for column in group.aggregates.iter().flat_map(|call| call.arguments.iter().chain(&call.filter)) {
+            places.insert(*column, read(*column)?);
+        }
+        let aggregates: Vec<_> = group.aggregates.iter().map(|call| call.over(|column| places[&column])).collect();
+        let time = projection.add(&self.time, &self.time_field);
+
+        let first_property = keys.len() + aggregates.len();
+        let of_keys = key_places.into_iter().map(|place| place.unwrap_or_else(|property| first_property + property));
+        let places = of_keys.chain(keys.len()..first_property).collect();
+        let (properties, property_fields): (Vec<_>, Vec<_>) = properties.into_iter().unzip();
+        let own_keys = keys.iter().map(|key: &usize| projection.fields[*key].clone());
+        let all = own_keys.chain(result_fields.iter().cloned()).chain(property_fields).collect();
+        let aggregate = WindowAggregate {
+            phase: WindowPhase::Single,
+            input: projection.fields.clone(),
+            keys,
+            aggregates,
+            names: result_fields.iter().map(|field| field.name.clone()).collect(),
+            window: Window { time, ..self.window },
+            event_time: self.event_time,
+            properties,
+        };
+        Some(WindowGrouping { input: projection.over(self.rel), aggregate, fields: all, places })
+    }
+}
+
+/// Where an item of a list stands, which is added if it is new.
+fn place_in<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    if let Some(found) = list.iter().position(|other| *other == item) {
+        return found;
+    }
+    list.push(item);
+    list.len() - 1
+}
+
+/// The rows that a window table function below would cut into the windows of `key`, which the aggregation cuts itself.
+fn cut_rows(input: &Rel, bounds: &[Option<Bound>], key: &Bound) -> Option<WindowRows> {
+    let RawRows { rel, places, time, time_field, appended } = raw_rows(input)?;
+    let property = |bound: &Bound| (bound.property, appended[bound.property as usize].clone());
+    let properties = bounds.iter().map(|bound| bound.as_ref().filter(|bound| bound.appended).map(property)).collect();
+    let time = Expression::input(time, rel.fields[time].data_type.clone());
+    let event_time = key.time.is_event_time();
+    Some(WindowRows { rel, places, properties, time, time_field, window: key.window.clone(), event_time })
+}
+
+/// What a relation gives without the window table function below it.
+struct RawRows {
+    rel: Rel,
+    /// For each column of the relation its place among those of `rel`; none: the windows are needed for it.
+    places: Vec<Option<usize>>,
+    /// The time attribute, among the columns of `rel`.
+    time: usize,
+    /// The time attribute as the table function has it.
+    time_field: RowField,
+    /// The columns that the table function appends.
+    appended: Vec<RowField>,
+}
+
+impl RawRows {
+    /// An expression over the relation, over the raw rows; none: it reads something of the windows.
+    fn moved(&self, expression: &Expression) -> Option<Expression> {
+        let mut is_there = true;
+        let moved = expression.map_inputs(&mut |column, data_type| {
+            let place = self.places[column];
+            is_there &= place.is_some();
+            Expression::input(place.unwrap_or(column), data_type.clone())
+        });
+        is_there.then_some(moved)
+    }
+}
+
+/// A relation without the window table function below it; none: there is none, or whether a row is there depends on its windows.
+fn raw_rows(rel: &Rel) -> Option<RawRows> {
+    match &rel.node {
+        RelNode::WindowTableFunction(LogicalWindowTableFunction { input, window }) => {
+            let width = input.fields.len();
+            Some(RawRows {
+                rel: Rel::clone(input),
+                places: (0..rel.fields.len()).map(|column| Some(column).filter(|column| *column < width)).collect(),
+                time: window.time,
+                time_field: input.fields[window.time].clone(),
+                appended: rel.fields[width..].to_vec(),
+            })
+        }
+        RelNode::Filter(LogicalFilter { input, condition }) => {
+            let raw = raw_rows(input)?;
+            let condition = raw.moved(condition)?;
+            Some(RawRows { rel: filter(raw.rel, Some(condition)), ..raw })
+        }
+        RelNode::Project(LogicalProject { input, expressions }) => {
+            let raw = raw_rows(input)?;
+            let mut projection = Projection::default();
+            let mut place = |(expression, field): (&Expression, &RowField)| {
+                raw.moved(expression).map(|expression| projection.add(&expression, field))
+            };
+            let places = expressions.iter().zip(&rel.fields).map(&mut place).collect();
+            let time = &raw.rel.fields[raw.time];
+            let time = projection.add(&Expression::input(raw.time, time.data_type.clone()), time);
+            Some(RawRows { rel: projection.over(raw.rel), places, time, ..raw })
+        }
+        RelNode::Scan(_)
+        | RelNode::Source(_)
+        | RelNode::Values(_)
+        | RelNode::WatermarkAssigner(_)
+        | RelNode::Aggregate(_)
+        | RelNode::Union(_) => None,
     }
 }
 
 /// A projection without repetitions.
 #[derive(Default)]
-pub(super) struct Projection {
-    pub expressions: Vec<Expression>,
-    pub fields: Vec<RowField>,
+struct Projection {
+    expressions: Vec<Expression>,
+    fields: Vec<RowField>,
 }
 
 impl Projection {
     /// The place of an expression, which is added if it is new.
-    pub fn add(&mut self, expression: &Expression, field: &RowField) -> usize {
+    fn add(&mut self, expression: &Expression, field: &RowField) -> usize {
         if let Some(found) = self.expressions.iter().position(|other| other == expression) {
             return found;
         }
         self.expressions.push(expression.clone());
         self.fields.push(field.clone());
         self.expressions.len() - 1
+    }
+
+    /// It, over a relation.
+    fn over(self, input: Rel) -> Rel {
+        let node = RelNode::Project(LogicalProject { input: Box::new(input), expressions: self.expressions });
+        Rel { node, fields: self.fields }
     }
 }

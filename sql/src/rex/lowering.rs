@@ -31,11 +31,9 @@ pub(crate) fn lower(expression: &Expression) -> Result<evaluated::Expression> {
                 let first = lowered.len().saturating_sub(operands.len());
                 evaluated::Node::Call { function: function.clone(), operands: lowered.split_off(first) }
             }
-            Node::Aggregate(_)
-            | Node::Correlated { .. }
-            | Node::Over(_)
-            | Node::Subquery(_)
-            | Node::TableFunction { .. } => return Err(refused(&part.node)),
+            Node::Aggregate(_) | Node::Correlated { .. } | Node::Over(_) | Node::Subquery(_) => {
+                return Err(refused(&part.node));
+            }
         };
         lowered.push(evaluated::Expression { node, data_type: part.data_type.clone() });
     }
@@ -68,8 +66,7 @@ pub(crate) fn outlines(operands: &[Expression]) -> Vec<evaluated::Expression> {
         | Node::Aggregate(_)
         | Node::Correlated { .. }
         | Node::Over(_)
-        | Node::Subquery(_)
-        | Node::TableFunction { .. } => evaluated::Expression::input(0, operand.data_type.clone()),
+        | Node::Subquery(_) => evaluated::Expression::input(0, operand.data_type.clone()),
     };
     operands.iter().map(outline).collect()
 }
@@ -105,11 +102,9 @@ pub(crate) fn check_expression(expression: &Expression) -> Result<()> {
         match &part.node {
             Node::Input(_) | Node::Literal(_) => {}
             Node::Call { operands, .. } => waiting.extend(operands.iter().rev()),
-            Node::Aggregate(_)
-            | Node::Correlated { .. }
-            | Node::Over(_)
-            | Node::Subquery(_)
-            | Node::TableFunction { .. } => return Err(refused(&part.node)),
+            Node::Aggregate(_) | Node::Correlated { .. } | Node::Over(_) | Node::Subquery(_) => {
+                return Err(refused(&part.node));
+            }
         }
     }
     Ok(())
@@ -120,9 +115,6 @@ fn refused(node: &Node) -> Error {
     match node {
         Node::Over(over) => no_over(&over.function, over.at.0),
         Node::Subquery(subquery) => no_subquery(subquery.at.0),
-        Node::TableFunction { function, .. } => {
-            Error::unsupported(format!("The table function {function} is not supported"), None)
-        }
         Node::Correlated { .. } => Error::unsupported("A column of a query around this one is not supported", None),
         Node::Aggregate(_) | Node::Input(_) | Node::Literal(_) | Node::Call { .. } => {
             Error::unsupported("An aggregate is not supported here", None)

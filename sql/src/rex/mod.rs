@@ -1,9 +1,8 @@
 //! Planner expressions: what analyser and planner know of a value, over the columns of a relation.
 //!
 //! A task evaluates columns, constants and calls ([`wiesel_expressions::expression`]). A query has more: calls over a window of rows
-//! ([`OverCall`]), queries within expressions ([`Subquery`]), columns of the query around one, calls of functions that give rows,
-//! results of aggregates. The planner turns those into relations. [`lowering`] makes of the rest what tasks evaluate, and refuses
-//! what is left with its place.
+//! ([`OverCall`]), queries within expressions ([`Subquery`]), columns of the query around one, results of aggregates. The planner
+//! turns those into relations. [`lowering`] makes of the rest what tasks evaluate, and refuses what is left with its place.
 //!
 //! Invariant: what stands within a subquery is not rewritten with the expression that it stands in. So a subquery becomes a
 //! relation before columns move.
@@ -59,13 +58,6 @@ pub enum Node {
     Over(Box<OverCall>),
     /// A query within an expression.
     Subquery(Box<Subquery>),
-    /// A call of a function that gives rows, whose columns the type has.
-    TableFunction {
-        /// The name.
-        function: String,
-        /// Its operands.
-        operands: Vec<Expression>,
-    },
 }
 
 impl Expression {
@@ -88,7 +80,7 @@ impl Expression {
     pub fn operands(&self) -> Vec<&Expression> {
         match &self.node {
             Node::Input(_) | Node::Literal(_) | Node::Aggregate(_) | Node::Correlated { .. } => Vec::new(),
-            Node::Call { operands, .. } | Node::TableFunction { operands, .. } => operands.iter().collect(),
+            Node::Call { operands, .. } => operands.iter().collect(),
             Node::Over(over) => over.parts(),
             Node::Subquery(subquery) => subquery.operands.iter().collect(),
         }
@@ -118,12 +110,7 @@ impl Expression {
                     let extent = subquery.query.extent();
                     weight += extent.relations + extent.parts;
                 }
-                Node::Input(_)
-                | Node::Call { .. }
-                | Node::Aggregate(_)
-                | Node::Correlated { .. }
-                | Node::Over(_)
-                | Node::TableFunction { .. } => {}
+                Node::Input(_) | Node::Call { .. } | Node::Aggregate(_) | Node::Correlated { .. } | Node::Over(_) => {}
             }
             waiting.extend(expression.operands());
         }
@@ -148,12 +135,9 @@ impl Expression {
                 let operands = operands.iter().map(|operand| operand.map_inputs(map)).collect();
                 Self::call(function.clone(), operands, self.data_type.clone())
             }
-            Node::Literal(_)
-            | Node::Aggregate(_)
-            | Node::Correlated { .. }
-            | Node::Over(_)
-            | Node::Subquery(_)
-            | Node::TableFunction { .. } => self.map_operands(&mut |operand| operand.map_inputs(map)),
+            Node::Literal(_) | Node::Aggregate(_) | Node::Correlated { .. } | Node::Over(_) | Node::Subquery(_) => {
+                self.map_operands(&mut |operand| operand.map_inputs(map))
+            }
         }
     }
 
@@ -175,10 +159,6 @@ impl Expression {
             Node::Call { function, operands } => {
                 let operands = operands.iter().map(map).collect::<Result<_, E>>()?;
                 Node::Call { function: function.clone(), operands }
-            }
-            Node::TableFunction { function, operands } => {
-                let operands = operands.iter().map(map).collect::<Result<_, E>>()?;
-                Node::TableFunction { function: function.clone(), operands }
             }
             Node::Over(over) => Node::Over(Box::new(over.try_map(map)?)),
             Node::Subquery(subquery) => {

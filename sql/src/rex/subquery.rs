@@ -83,8 +83,7 @@ fn shifted(expression: &Expression, within: usize, by: usize) -> Expression {
         | Node::Call { .. }
         | Node::Aggregate(_)
         | Node::Correlated { .. }
-        | Node::Over(_)
-        | Node::TableFunction { .. } => {}
+        | Node::Over(_) => {}
     }
     expression
 }

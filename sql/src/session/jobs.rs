@@ -3,10 +3,8 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Expr, Query};
 use wiesel_common::config::options::job;
-use wiesel_common::id::OperatorId;
 use wiesel_common::quote::bound_job_name;
 use wiesel_expressions::types::{RowField, TypeKind};
-use wiesel_proto as proto;
 
 use super::names::place;
 use super::settings::PIPELINE_NAME;
@@ -48,11 +46,11 @@ impl Session {
         let collected = rel.fields.clone();
         let plan = planner::plan(vec![(rel, End::Collect)], &context)?;
         let name = self.job_name(|| text.split_whitespace().collect::<Vec<_>>().join(" "))?;
-        let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
-        let (collect_operator, changelog) = collect_operator(&graph)?;
+        let planned = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
+        let (collect_operator, changelog) = planned.collect_operator(&plan)?;
         Ok(Outcome::Query(QueryJob {
-            bounded: graph.bounded,
-            graph,
+            bounded: plan.bounded,
+            graph: planned.graph,
             fields,
             collected,
             collect_operator,
@@ -73,7 +71,7 @@ impl Session {
             .collect();
         let plan = planner::plan(queries, &context)?;
         let name = self.job_name(|| format!("insert-into_{}", sinks.join(",")))?;
-        let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?;
+        let graph = planner::job_graph(&plan, name, self.job_configuration(), &context)?.graph;
         Ok(Outcome::Insert(InsertJob { graph, sinks, wait: self.configuration.get(&job::DML_SYNC)? }))
     }
 
@@ -130,8 +128,8 @@ impl Session {
         let plan = planner::plan(queries.clone(), &context)?;
         let mut text = explain::explain(&queries, &plan, has("CHANGELOG_MODE"));
         if has("JSON_EXECUTION_PLAN") {
-            let graph = planner::job_graph(&plan, String::new(), self.job_configuration(), &context)?;
-            text.push_str(&format!("\n== Physical Execution Plan ==\n{}", explain::execution_plan(&graph)));
+            let planned = planner::job_graph(&plan, String::new(), self.job_configuration(), &context)?;
+            text.push_str(&format!("\n== Physical Execution Plan ==\n{}", explain::execution_plan(&plan, &planned)));
         }
         let fields = vec![RowField::new("result", TypeKind::string().not_null())];
         Ok(Outcome::Rows { fields, rows: vec![vec![Some(text)]] })
@@ -166,16 +164,4 @@ fn as_strings(rel: Rel, but_bytes: bool) -> Rel {
     };
     let fields = rel.fields.iter().map(named).collect();
     Rel { node: RelNode::Project(LogicalProject { input: Box::new(rel), expressions }), fields }
-}
-
-/// The collect sink of a graph, and whether it gets changes.
-fn collect_operator(graph: &proto::JobGraph) -> Result<(OperatorId, bool)> {
-    let operators = graph.vertices.iter().flat_map(|vertex| &vertex.operators);
-    let mut found = operators.filter_map(|operator| match &operator.kind {
-        Some(proto::operator_spec::Kind::CollectSink(spec)) => {
-            OperatorId::from_bytes(&operator.uid).map(|uid| (uid, spec.input_changelog))
-        }
-        _ => None,
-    });
-    found.next().ok_or_else(|| Error::unsupported("a query without a collect sink", None))
 }

@@ -16,6 +16,7 @@ mod places;
 mod structured;
 mod uids;
 mod views;
+mod windows;
 mod written;
 
 fn session() -> Session {
@@ -648,6 +649,25 @@ fn a_job_has_the_time_zone_that_its_constants_were_computed_in() {
     let configured = [(key.to_owned(), "GMT+01:00".to_owned())].into_iter().collect();
     let mut session = Session::in_zone(configured, Zone::UTC);
     assert_eq!(found(&mut session), is("+01:00", "01"));
+}
+
+#[test]
+fn the_execution_plan_tells_sources_and_sinks_from_what_stands_between() {
+    let mut session = session();
+    run(&mut session, TABLES).unwrap();
+    let mut pacts = |statement: &str| {
+        let plan =
+            rows(run(&mut session, &format!("EXPLAIN JSON_EXECUTION_PLAN {statement}")).unwrap()).concat().concat();
+        let (_, json) = plan.split_once("== Physical Execution Plan ==\n").unwrap();
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let nodes = json["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node["pact"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let insert = pacts("INSERT INTO t3 SELECT flight, CURRENT_TIMESTAMP FROM t1 WHERE flight > 3");
+    let [source, between @ .., sink] = insert.as_slice() else { panic!("{insert:?}") };
+    assert_eq!((source.as_str(), sink.as_str()), ("Data Source", "Data Sink"));
+    assert!(!between.is_empty() && between.iter().all(|pact| pact == "Operator"), "{between:?}");
+    assert_eq!(pacts("SELECT 1"), ["Data Source", "Operator"], "a query that is explained has no sink");
 }
 
 #[test]

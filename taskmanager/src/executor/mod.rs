@@ -63,6 +63,7 @@ pub(crate) struct Setup {
     pub(crate) tasks_without_leader: Duration,
     /// As it registers.
     pub(crate) identity: proto::RegisterTaskManagerRequest,
+    /// Of the ResourceManager that it was last registered with; as long as there was none, of the configured one.
     pub(crate) resource_manager_address: String,
     pub(crate) status: watch::Sender<SlotStatus>,
 }
@@ -169,7 +170,10 @@ impl TaskExecutor {
             tokio::select! {
                 Some(call) = inbox.calls.recv() => self.handle_call(call),
                 Some(event) = inbox.registration.recv() => match event {
-                    RegistrationEvent::Registered { fence, registration } => self.registered(fence, registration),
+                    RegistrationEvent::Registered { address, fence, registration } => {
+                        self.setup.resource_manager_address = address;
+                        self.registered(fence, registration);
+                    }
                     RegistrationEvent::Lost { reason } => self.resource_manager_lost(&reason),
                     RegistrationEvent::GaveUp { reason } => return End::Fatal(reason),
                 },
@@ -681,7 +685,8 @@ impl TaskExecutor {
         if self.resource_manager.is_none() {
             // A registration may be under way: the ResourceManager would keep a TaskManager that is gone.
             let answer = tokio::time::timeout(REGISTRATION_PATIENCE, registration.recv()).await;
-            if let Ok(Some(RegistrationEvent::Registered { fence, registration })) = answer {
+            if let Ok(Some(RegistrationEvent::Registered { address, fence, registration })) = answer {
+                self.setup.resource_manager_address = address;
                 self.resource_manager = Some(fence);
                 self.registration = registration;
             }

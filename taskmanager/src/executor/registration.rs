@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use wiesel_common::id::LeaderSessionId;
+use wiesel_common::leader::{LeaderInformation, another_leads};
 use wiesel_common::rpc::{Channel, Connector, describe};
 use wiesel_proto as proto;
 use wiesel_proto::resource_manager_client::ResourceManagerClient;
@@ -28,9 +29,9 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// What the actor learns.
 pub(crate) enum Event {
-    /// This is the ResourceManager now; what another one gave is void. It numbers registrations: what is said of the slots from
-    /// now on belongs to this one.
-    Registered { fence: Bytes, registration: u64 },
+    /// This is the ResourceManager now, at this address; what another one gave is void. It numbers registrations: what is said of the
+    /// slots from now on belongs to this one.
+    Registered { address: String, fence: Bytes, registration: u64 },
     /// It is gone, or counts as gone.
     Lost { reason: String },
     /// No ResourceManager answered for too long.
@@ -49,8 +50,10 @@ pub(crate) struct Options {
 
 /// Keeps the TaskManager registered as long as the process lives.
 pub(crate) struct Registration {
-    /// "host:port" of the ResourceManager.
-    pub(crate) address: String,
+    /// Who leads.
+    pub(crate) leader: watch::Receiver<Option<LeaderInformation>>,
+    /// Whom it registers with, or has.
+    pub(crate) known: Option<LeaderInformation>,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) request: proto::RegisterTaskManagerRequest,
     /// The newest epoch of a JobManager that it has registered with.
@@ -77,14 +80,16 @@ impl Registration {
                     return;
                 }
             };
-            tracing::info!(address = %self.address, "registered at the ResourceManager");
-            let registered = Event::Registered { fence: answer.fence.clone(), registration: answer.registration };
+            let address = self.address();
+            tracing::info!(address, "registered at the ResourceManager");
+            let (fence, registration) = (answer.fence.clone(), answer.registration);
+            let registered = Event::Registered { address: address.to_owned(), fence, registration };
             if self.events.send(registered).await.is_err() {
                 return;
             }
             let since = Instant::now();
             let reason = self.exchange_heartbeats(&mut client, &answer).await;
-            tracing::warn!(address = %self.address, reason, "lost the ResourceManager");
+            tracing::warn!(address = self.address(), reason, "lost the ResourceManager");
             if self.events.send(Event::Lost { reason }).await.is_err() {
                 return;
             }
@@ -98,22 +103,60 @@ impl Registration {
         }
     }
 
+    /// "host:port" of the ResourceManager, if it is known.
+    fn address(&self) -> &str {
+        self.known.as_ref().map_or("", |leader| leader.rpc_address.as_str())
+    }
+
+    /// Waits until it is known who leads. False: nobody did by then.
+    async fn find_leader(&mut self, deadline: Instant) -> bool {
+        match timeout_at(deadline, self.leader.wait_for(Option::is_some)).await {
+            Ok(Ok(leader)) => self.known = leader.clone(),
+            Ok(Err(_)) | Err(_) => return false,
+        }
+        true
+    }
+
+    /// Waits for so long, or until another JobManager leads.
+    async fn pause(&mut self, delay: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = another_leads(&mut self.leader, &self.known) => {}
+        }
+    }
+
+    /// Why no registration came about in time.
+    fn gave_up(&self, last: &str) -> String {
+        let seconds = self.options.give_up_after.as_secs();
+        format!(
+            "Could not register at the ResourceManager within the specified maximum registration duration of {seconds} s \
+             (taskmanager.registration.timeout). This indicates a problem with this instance. {last}"
+        )
+    }
+
     /// Gives the way to the ResourceManager, its answer, and the epoch in which it leads.
     async fn register(
-        &self,
+        &mut self,
     ) -> Result<(ResourceManagerClient<Channel>, proto::RegisterTaskManagerResponse, u64), String> {
-        let unusable =
-            |status: Status| format!("the ResourceManager's address '{}': {}", self.address, status.message());
         let begun = Instant::now();
         let deadline = begun + self.options.give_up_after;
         let mut pause = FIRST_PAUSE;
         let mut patience = self.options.initial_timeout;
         let mut complaints = Complaints::new(begun);
         loop {
+            if !self.find_leader(deadline).await {
+                return Err(self.gave_up("No JobManager leads, as far as is known."));
+            }
+            let address = self.address();
+            let unusable = |status: Status| format!("the ResourceManager's address '{address}': {}", status.message());
             // A new connection each time: what hangs in an old one does not hold this one up.
-            let channel = self.connector.connect(&self.address).map_err(unusable)?;
+            let channel = self.connector.connect(address).map_err(unusable)?;
             let mut client = ResourceManagerClient::new(channel);
-            let (reason, delay) = match timeout(patience, client.register_task_manager(self.request.clone())).await {
+            let answer = tokio::select! {
+                answer = timeout(patience, client.register_task_manager(self.request.clone())) => answer,
+                () = another_leads(&mut self.leader, &self.known) => continue,
+            };
+            let (reason, delay) = match answer {
                 Ok(Ok(answer)) => {
                     let answer = answer.into_inner();
                     let reason = match check_release(&answer).and_then(|()| check_epoch(&answer, self.epoch)) {
@@ -142,20 +185,15 @@ impl Registration {
                 }
             };
             if Instant::now() + delay >= deadline {
-                let seconds = self.options.give_up_after.as_secs();
-                return Err(format!(
-                    "Could not register at the ResourceManager within the specified maximum registration duration of \
-                     {seconds} s (taskmanager.registration.timeout). This indicates a problem with this instance. The last \
-                     attempt at {} failed: {reason}",
-                    self.address
-                ));
+                return Err(self.gave_up(&format!("The last attempt at {} failed: {reason}", self.address())));
             }
             let now = Instant::now();
             if complaints.are_due(now, delay) {
                 let seconds = (now - begun).as_secs();
-                tracing::warn!(address = %self.address, seconds, reason, "could not register at the ResourceManager, trying again");
+                let address = self.address();
+                tracing::warn!(address, seconds, reason, "could not register at the ResourceManager, trying again");
             }
-            tokio::time::sleep(delay).await;
+            self.pause(delay).await;
         }
     }
 
@@ -168,7 +206,7 @@ impl Registration {
             registration: registered.registration,
         };
         // Without it the registration ends by itself, because no heartbeat follows.
-        if let Err(status) = disconnect(&*self.connector, &self.address, message).await {
+        if let Err(status) = disconnect(&*self.connector, self.address(), message).await {
             tracing::debug!(%status, "could not take leave of the ResourceManager");
         }
     }
@@ -211,6 +249,7 @@ impl Registration {
                     }
                     let _ = outgoing.try_send(self.heartbeat(registered));
                 }
+                () = another_leads(&mut self.leader, &self.known) => return "another JobManager leads".to_owned(),
                 () = tokio::time::sleep_until(heard + silence) => {
                     return format!("no heartbeat from the ResourceManager for {} ms", silence.as_millis());
                 }
@@ -294,7 +333,82 @@ pub(crate) async fn disconnect(
 
 #[cfg(test)]
 mod tests {
+    use tonic::body::Body;
+    use tonic::codegen::http;
+    use wiesel_common::rpc::{Answer, Transport};
+
     use super::*;
+
+    struct Silence;
+
+    impl Transport for Silence {
+        fn call(&self, _: http::Request<Body>) -> Answer {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// Says whom it was to connect to, and gives a connection on which nobody answers.
+    struct Recorder(mpsc::Sender<String>);
+
+    impl Connector for Recorder {
+        fn connect(&self, address: &str) -> Result<Channel, Status> {
+            self.0.try_send(address.to_owned()).unwrap();
+            Ok(Channel::new(Silence))
+        }
+    }
+
+    fn registration(
+        leader: watch::Receiver<Option<LeaderInformation>>,
+        give_up_after: Duration,
+    ) -> (Registration, mpsc::Receiver<String>, mpsc::Receiver<Event>) {
+        let ((connected, addresses), (events, happened)) = (mpsc::channel(16), mpsc::channel(16));
+        let long = Duration::from_secs(600);
+        let options =
+            Options { initial_timeout: long, max_timeout: long, error_delay: long, refused_delay: long, give_up_after };
+        let registration = Registration {
+            leader,
+            known: None,
+            connector: Arc::new(Recorder(connected)),
+            request: proto::RegisterTaskManagerRequest::default(),
+            epoch: 0,
+            options,
+            events,
+            status: watch::channel(SlotStatus::default()).1,
+            metrics: Box::new(proto::TaskManagerMetrics::default),
+        };
+        (registration, addresses, happened)
+    }
+
+    #[tokio::test]
+    async fn it_registers_with_whoever_leads() {
+        let (sender, leader) = watch::channel(None);
+        let (registration, mut addresses, _happened) = registration(leader, Duration::from_secs(3600));
+        let running = tokio::spawn(registration.run());
+        let leads = |rpc_address: &str| {
+            let rpc_address = rpc_address.to_owned();
+            Some(LeaderInformation { session: None, rpc_address, rest_address: String::new() })
+        };
+        sender.send_replace(leads("one:6123"));
+        assert_eq!(addresses.recv().await.as_deref(), Some("one:6123"));
+        // Nobody leads for a while, and the first one is still asked.
+        sender.send_replace(None);
+        // The call to the first one, which has ten minutes, is not waited for.
+        sender.send_replace(leads("two:6123"));
+        assert_eq!(addresses.recv().await.as_deref(), Some("two:6123"));
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn it_gives_up_where_nobody_leads() {
+        let (_sender, leader) = watch::channel(None);
+        let (registration, _addresses, mut happened) = registration(leader, Duration::ZERO);
+        registration.run().await;
+        let Some(Event::GaveUp { reason }) = happened.recv().await else { panic!("nobody leads") };
+        assert!(
+            reason.contains("taskmanager.registration.timeout") && reason.contains("No JobManager leads"),
+            "{reason}"
+        );
+    }
 
     #[test]
     fn a_job_manager_of_an_earlier_epoch_is_refused() {

@@ -445,7 +445,7 @@ async fn what_has_finished_is_reported_as_long_as_its_slot_is_the_jobs() {
     deployed.executor.submit_tasks(deployment(8, AttemptId([12; 16]), 0)).unwrap();
     assert_eq!(reports(&deployed, 0).len(), 1);
     assert_eq!(reports(&deployed, 0)[0].attempt_id, vec![12_u8; 16]);
-    // Nothing runs in the other slot: whoever takes it leads the job.
+    // Nothing runs in the other slot: the JobMaster that takes it leads the job.
     deployed.end(AttemptId([12; 16]), proto::ExecutionState::Finished);
     deployed.lose();
     deployed.register(Some(9));

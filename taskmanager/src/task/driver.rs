@@ -243,7 +243,7 @@ impl Driver {
             self.times.idle += start.elapsed();
         }
         if !stopped && !self.awaits_checkpoint {
-            // Whoever leads next may have put another task in the place of this one.
+            // The next leader may have put another task in the place of this one.
             self.waiter
                 .wait_until("a JobMaster that leads the task", || self.reporter.is_led())
                 .map_err(from_network)?;

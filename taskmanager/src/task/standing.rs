@@ -3,7 +3,7 @@ use wiesel_proto::ExecutionState;
 
 use super::reporter::Report;
 
-/// How a task stands by what it has said of itself, whoever has heard it.
+/// How a task stands by what it has said of itself, to whichever JobMaster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The last state that it entered.

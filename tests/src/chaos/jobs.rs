@@ -122,12 +122,17 @@ pub struct FilesJob {
 impl FilesJob {
     /// Submits it.
     pub fn submit(cluster: &Cluster, size: Size) -> Self {
+        let mut job = Self::of(cluster, size);
+        job.run(cluster, &["-p", &PARALLELISM.to_string()]);
+        job
+    }
+
+    /// One that somebody else submits, by its script.
+    pub fn of(cluster: &Cluster, size: Size) -> Self {
         let folder = cluster.dir().join(format!("windows-{}", serial()));
         let options = vec!["-p".to_owned(), PARALLELISM.to_string()];
         let (id, from, claimed, earlier) = (String::new(), None, Vec::new(), Vec::new());
-        let mut job = Self { id, size, folder, from, options, backend: None, starts: 0, claimed, earlier };
-        job.run(cluster, &["-p", &PARALLELISM.to_string()]);
-        job
+        Self { id, size, folder, from, options, backend: None, starts: 0, claimed, earlier }
     }
 
     /// It goes on under another id.
@@ -173,6 +178,15 @@ impl FilesJob {
     /// The same; `repeated`: rows may be there more than once.
     pub(super) fn verify_rows(&self, cluster: &Cluster, limit: Duration, repeated: bool) -> String {
         cluster.wait_for_state(&self.id, "FINISHED", limit);
+        self.compare(repeated)
+    }
+
+    /// Compares the files of a job that has finished with what they must hold. Panics if they differ; says how many rows.
+    pub fn verify_files(&self) -> String {
+        self.compare(false)
+    }
+
+    fn compare(&self, repeated: bool) -> String {
         let (mut found, files) = self.read();
         if repeated {
             found.sort_unstable();

@@ -7,12 +7,13 @@ use wiesel_tests::Cluster;
 use wiesel_tests::cluster::home;
 
 /// The scripts that are run; `config.sh` is for them to read.
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "flink",
     "sql-client.sh",
     "flink-console.sh",
     "flink-daemon.sh",
     "jobmanager.sh",
+    "standalone-job.sh",
     "taskmanager.sh",
     "start-cluster.sh",
     "stop-cluster.sh",

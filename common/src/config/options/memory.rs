@@ -16,6 +16,8 @@ pub struct ProcessOptions {
     pub overhead_max: ConfigOption<MemorySize>,
     /// The overhead's share of the process.
     pub overhead_fraction: ConfigOption<f32>,
+    /// The size of a process for which none is configured and that has no limit: the one that `conf/config.yaml` comes with.
+    pub shipped_size: MemorySize,
 }
 
 /// The JobManager's.
@@ -26,6 +28,7 @@ pub const JOBMANAGER: ProcessOptions = ProcessOptions {
     overhead_min: ConfigOption::new("jobmanager.memory.jvm-overhead.min").default("192 mb"),
     overhead_max: ConfigOption::new("jobmanager.memory.jvm-overhead.max").default("1 gb"),
     overhead_fraction: ConfigOption::new("jobmanager.memory.jvm-overhead.fraction").default("0.1"),
+    shipped_size: MemorySize::from_mebibytes(1600),
 };
 /// The JobManager's heap.
 pub const JOBMANAGER_HEAP: ConfigOption<MemorySize> = ConfigOption::new("jobmanager.memory.heap.size");
@@ -41,6 +44,7 @@ pub const TASKMANAGER: ProcessOptions = ProcessOptions {
     overhead_min: ConfigOption::new("taskmanager.memory.jvm-overhead.min").default("192 mb"),
     overhead_max: ConfigOption::new("taskmanager.memory.jvm-overhead.max").default("1 gb"),
     overhead_fraction: ConfigOption::new("taskmanager.memory.jvm-overhead.fraction").default("0.1"),
+    shipped_size: MemorySize::from_mebibytes(1728),
 };
 /// Heap of the framework.
 pub const FRAMEWORK_HEAP: ConfigOption<MemorySize> =

@@ -4,6 +4,7 @@ use super::{ConfigError, Configuration};
 pub mod checkpointing;
 pub mod client;
 pub mod cluster;
+pub mod high_availability;
 pub mod job;
 pub mod jobmanager;
 pub mod memory;
@@ -63,6 +64,12 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         cluster::REGISTRATION_REFUSED_DELAY,
         cluster::SLOT_REQUEST_TIMEOUT,
         cluster::RPC_ASK_TIMEOUT,
+        high_availability::TYPE,
+        high_availability::STORAGE_DIR,
+        high_availability::CLUSTER_ID,
+        high_availability::LEASE_DURATION,
+        high_availability::RENEW_DEADLINE,
+        high_availability::RETRY_PERIOD,
         job::PARALLELISM,
         job::MAX_PARALLELISM,
         job::AUTO_WATERMARK_INTERVAL,

@@ -31,7 +31,6 @@ use wiesel_common::spawn;
 use wiesel_common::time::{Clock, SystemClock};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_expressions::types::RowField;
-use wiesel_operators::bulk_format::BulkFormat;
 use wiesel_operators::element::{Batch, WatermarkStatus};
 use wiesel_operators::operator::{Error, OperatorContext, RestoredState, Result};
 use wiesel_operators::sink::{CommitRequest, Committer, RestoredSink, SinkState, SinkWriter, Unfinished};
@@ -41,7 +40,7 @@ use wiesel_state::keyed::SnapshotOptions;
 
 use super::partitions::partition_text;
 use super::path::{Root, escape, unreadable};
-use crate::formats::{Encoder, FileWriters};
+use crate::formats::{FileWriter, FileWriters};
 use crate::input::Files;
 
 mod names;
@@ -64,7 +63,7 @@ use partition_commit::PartitionCommitter;
 use recovery::Obsolete;
 use rolling::RollingPolicy;
 use savepoint::Guard;
-use state::{Committable, FileState, HiddenFile, InProgress};
+use state::{Committable, FileKey, FileState, HiddenFile, InProgress};
 use table_folder::TableFolder;
 
 /// At most so many are complete and still on their way to a store.
@@ -106,10 +105,7 @@ pub(super) struct FileSink {
     files: Files,
     runtime: Option<Handle>,
     uid: Vec<u8>,
-    /// None: the format is a bulk format.
-    encoder: Option<Box<dyn Encoder>>,
-    /// None: it is not.
-    bulk: Option<Box<dyn BulkFormat>>,
+    writer: FileWriter,
     completes_at_checkpoint: bool,
     /// Positions in a row.
     file_columns: Vec<usize>,
@@ -165,8 +161,7 @@ impl FileSink {
             files: Files::default(),
             runtime: None,
             uid: uid.to_vec(),
-            encoder: writers.encoder,
-            bulk: writers.bulk,
+            writer: writers.writer,
             completes_at_checkpoint: writers.completes_at_checkpoint,
             file_columns,
             partitions,
@@ -214,22 +209,19 @@ impl FileSink {
         Ok(groups)
     }
 
-    /// The open file of a folder, not full.
-    fn file(&mut self, folder: &str, now: i64) -> Result<&mut PartFile> {
-        self.uses += 1;
+    /// Sees to it that a folder has an open file that is not full.
+    fn prepare_file(&mut self, folder: &str, now: i64) -> Result<()> {
         if self.open.get(folder).is_some_and(|file| self.rolling.is_full(file.size()) || file.has_all_parts()) {
             self.close_file(folder)?;
         }
         if !self.open.contains_key(folder) {
             self.create(folder, now)?;
         }
-        match self.open.get_mut(folder) {
-            Some(file) => {
-                file.used = self.uses;
-                Ok(file)
-            }
-            None => Err(Error::Plan(format!("no file for partition '{folder}'"))),
+        self.uses += 1;
+        if let Some(file) = self.open.get_mut(folder) {
+            file.used = self.uses;
         }
+        Ok(())
     }
 
     fn create(&mut self, folder: &str, now: i64) -> Result<()> {
@@ -238,11 +230,11 @@ impl FileSink {
         let file = match &self.folder {
             TableFolder::Local(root) => {
                 let directory = make_folder(root, folder)?;
-                PartFile::create(&directory, self.names.next(), self.bulk.as_deref(), buffer, now)?
+                PartFile::create(&directory, self.names.next(), &self.writer, buffer, now)?
             }
             TableFolder::Store(store) => {
                 let path = format!("{folder}{}", self.names.next_object());
-                PartFile::create_in_store(store, &path, self.bulk.as_deref(), buffer, now)?
+                PartFile::create_in_store(store, &path, &self.writer, buffer, now)?
             }
         };
         if self.open.is_empty() {
@@ -265,6 +257,7 @@ impl FileSink {
         Ok(())
     }
 
+    /// Writes encoded rows (formats of rows only): those that follow a full file go to the next.
     fn write_rows(
         &mut self,
         folder: &str,
@@ -272,35 +265,34 @@ impl FileSink {
         rows: usize,
         index: impl Fn(usize) -> usize,
     ) -> Result<()> {
-        let Some(mut encoder) = self.encoder.take() else { return Ok(()) };
-        let mut bytes = std::mem::take(&mut self.bytes);
         let mut row = 0;
-        let mut written = Ok(());
-        while row < rows && written.is_ok() {
-            written = self.fill_file(folder, |file, now| {
-                bytes.clear();
-                encoder.encode(columns, index(row), &mut bytes)?;
+        while row < rows {
+            let now = self.clock.now_millis();
+            self.prepare_file(folder, now)?;
+            let (Some(file), FileWriter::Rows(encoder)) = (self.open.get_mut(folder), &mut self.writer) else {
+                return Err(Error::Plan(format!("no file of rows for partition '{folder}'")));
+            };
+            while row < rows {
+                self.bytes.clear();
+                encoder.encode(columns, index(row), &mut self.bytes)?;
                 row += 1;
-                file.write_row(&bytes, now)?;
-                Ok(row < rows)
-            });
+                file.write_row(&self.bytes, now)?;
+                if self.rolling.is_full(file.size()) {
+                    break;
+                }
+            }
+            file.send()?;
         }
-        self.encoder = Some(encoder);
-        self.bytes = bytes;
-        written
+        Ok(())
     }
 
-    /// Writes to the file of a folder until it is full or there are no more rows.
-    fn fill_file(&mut self, folder: &str, mut write: impl FnMut(&mut PartFile, i64) -> Result<bool>) -> Result<()> {
-        let (now, rolling) = (self.clock.now_millis(), self.rolling);
-        let file = self.file(folder, now)?;
-        while write(file, now)? && !rolling.is_full(file.size()) {}
-        file.send()
-    }
-
+    /// Writes columns (bulk formats only).
     fn write_columns(&mut self, folder: &str, columns: &[ArrayRef]) -> Result<()> {
         let now = self.clock.now_millis();
-        let file = self.file(folder, now)?;
+        self.prepare_file(folder, now)?;
+        let Some(file) = self.open.get_mut(folder) else {
+            return Err(Error::Plan(format!("no file for partition '{folder}'")));
+        };
         let before = file.held();
         file.write_columns(columns, now)?;
         file.send()?;
@@ -328,7 +320,7 @@ impl FileSink {
     }
 
     fn write_to(&mut self, folder: &str, columns: &[ArrayRef], rows: Option<&[u32]>, all: usize) -> Result<()> {
-        match (self.encoder.is_some(), rows) {
+        match (matches!(self.writer, FileWriter::Rows(_)), rows) {
             (true, None) => self.write_rows(folder, columns, all, |row| row),
             (true, Some(rows)) => self.write_rows(folder, columns, rows.len(), |row| rows[row] as usize),
             (false, None) => self.write_columns(folder, columns),
@@ -392,7 +384,7 @@ impl FileSink {
         let guard = &mut self.guard;
         uploads::complete(&self.files, &runtime, uploads, |upload| {
             if let Some(guard) = guard.as_mut() {
-                guard.committed(Path::new(&upload.id));
+                guard.committed(&FileKey::Upload(upload.id.clone()));
             }
         })
     }
@@ -520,7 +512,7 @@ impl SinkWriter for FileSink {
         restored: Option<RestoredSink<InProgress, Committable>>,
     ) -> Result<Vec<Committable>> {
         self.clock = context.clock.clone();
-        if let Some(bulk) = &mut self.bulk {
+        if let FileWriter::Bulk(bulk) = &mut self.writer {
             bulk.open(&context.configuration)?;
         }
         let id = xxhash_rust::xxh3::xxh3_64(&[&context.job_id.0[..], &self.uid].concat());
@@ -621,10 +613,7 @@ impl SinkWriter for FileSink {
         let is_in_store = self.folder.is_in_store();
         // Of a file in a store this gives up the upload, too.
         self.closing.clear();
-        let open = self.open.drain().map(|(_, file)| file);
-        for file in open.filter(|file| !file.in_snapshot && !is_in_store) {
-            remove(&file.hidden);
-        }
+        self.open.drain().for_each(|(_, file)| file.give_up());
         for file in std::mem::take(&mut self.closed) {
             match file {
                 Committable::File(file) if !file.in_snapshot => remove(&file.hidden),
@@ -651,7 +640,7 @@ impl Committer for FileSink {
                     commit(file, request.is_restored, &self.root)?;
                     fault::point("sink.between-commits");
                     if let Some(guard) = &mut self.guard {
-                        guard.committed(&file.hidden);
+                        guard.committed(&FileKey::Hidden(file.hidden.clone()));
                     }
                     folders.extend(file.path.parent().map(Path::to_owned));
                 }

@@ -1,4 +1,5 @@
 //! A file that rows are being written to, under a hidden name.
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,13 +8,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayData, ArrayRef, MAX_INLINE_VIEW_LEN};
 use arrow::datatypes::DataType;
 use wiesel_common::filesystem::open_regular;
-use wiesel_operators::bulk_format::{BulkFormat, BulkWriter};
+use wiesel_operators::bulk_format::BulkWriter;
 use wiesel_operators::operator::{Error, Result};
 
 use super::open_files::Descriptors;
+use super::remove;
 use super::state::{Committable, HiddenFile, InProgress};
 use super::table_folder::StoreFolder;
 use super::upload::PartUpload;
+use crate::formats::FileWriter;
 
 /// What a column takes in memory beside its values, about, and ...
 const ARRAY_BYTES: usize = 256;
@@ -47,18 +50,34 @@ impl Held {
 
 impl Writer {
     /// Into an empty file, with a buffer of so many bytes where it is not of a bulk format.
-    fn new(file: File, bulk: Option<&dyn BulkFormat>, buffer: usize) -> Result<Self> {
-        Ok(match bulk {
-            Some(bulk) => Self::Bulk(bulk.writer(&file)?),
-            None => Self::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
+    fn new(file: File, writer: &FileWriter, buffer: usize) -> Result<Self> {
+        Ok(match writer {
+            FileWriter::Bulk(bulk) => Self::Bulk(bulk.writer(&file)?),
+            FileWriter::Rows(_) => Self::Rows { out: BufWriter::with_capacity(buffer, file), length: 0 },
         })
+    }
+}
+
+/// Where a file is.
+enum PartPlace {
+    /// On this machine: under a hidden name, which it keeps until it is committed and has its own.
+    Local { hidden: PathBuf, path: PathBuf },
+    /// In a store, into which it is uploaded. `scratch`: where its rows are meanwhile, for messages.
+    Store { upload: Box<PartUpload>, scratch: String },
+}
+
+impl fmt::Display for PartPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { hidden, .. } => write!(f, "{}", hidden.display()),
+            Self::Store { scratch, .. } => f.write_str(scratch),
+        }
     }
 }
 
 /// An open file.
 pub(super) struct PartFile {
-    pub(super) hidden: PathBuf,
-    path: PathBuf,
+    place: PartPlace,
     writer: Writer,
     /// Milliseconds since the epoch.
     pub(super) created: i64,
@@ -68,8 +87,6 @@ pub(super) struct PartFile {
     /// A snapshot names it: it must be there when this attempt is gone.
     pub(super) in_snapshot: bool,
     held: Held,
-    /// Where the file is to be in a store. Then `hidden` is only where it is kept meanwhile, for messages.
-    upload: Option<PartUpload>,
     _descriptors: Descriptors,
 }
 
@@ -91,64 +108,65 @@ impl Closing {
 }
 
 impl PartFile {
-    fn new(hidden: PathBuf, path: PathBuf, writer: Writer, created: i64, upload: Option<PartUpload>) -> Self {
+    fn new(place: PartPlace, writer: Writer, created: i64) -> Self {
         // In a store the upload has the file open as well.
-        let descriptors = Descriptors::take(1 + u64::from(upload.is_some()));
+        let descriptors = Descriptors::take(1 + u64::from(matches!(place, PartPlace::Store { .. })));
         Self {
-            hidden,
-            path,
+            place,
             writer,
             created,
             updated: created,
             used: 0,
             in_snapshot: false,
             held: Held::default(),
-            upload,
             _descriptors: descriptors,
         }
     }
 
-    /// A new file in an existing folder; `bulk`: of this format, if it is a bulk format, else with a buffer of so many bytes.
+    /// A new file in an existing folder, with a buffer of so many bytes where it is not of a bulk format.
     pub(super) fn create(
         folder: &Path,
         (hidden, name): (String, String),
-        bulk: Option<&dyn BulkFormat>,
+        writer: &FileWriter,
         buffer: usize,
         now: i64,
     ) -> Result<Self> {
         let hidden = folder.join(hidden);
         let file = File::create_new(&hidden).map_err(|error| unwritable(&hidden, error))?;
-        let writer = Writer::new(file, bulk, buffer)?;
+        let writer = Writer::new(file, writer, buffer)?;
         let path = folder.join(name);
-        Ok(Self::new(hidden, path, writer, now, None))
+        Ok(Self::new(PartPlace::Local { hidden, path }, writer, now))
     }
 
     /// A new file that is to be in a store, at that path below its folder.
     pub(super) fn create_in_store(
         store: &StoreFolder,
         path: &str,
-        bulk: Option<&dyn BulkFormat>,
+        writer: &FileWriter,
         buffer: usize,
         now: i64,
     ) -> Result<Self> {
         let location = store.location.below(path).map_err(crate::input::failed)?;
         let folder = store.scratch.folder().display();
-        let hidden = PathBuf::from(format!("{folder} ('io.tmp.dirs', for the rows of {})", location.uri()));
-        let file = store.scratch.create().map_err(|error| unwritable(&hidden, error))?;
-        let kept = file.try_clone().map_err(|error| unwritable(&hidden, error))?;
-        let writer = Writer::new(file, bulk, buffer)?;
-        let (path, upload) = (PathBuf::from(location.uri()), PartUpload::new(location, store, Arc::new(kept)));
-        Ok(Self::new(hidden, path, writer, now, Some(upload)))
+        let scratch = format!("{folder} ('io.tmp.dirs', for the rows of {})", location.uri());
+        let file = store.scratch.create().map_err(|error| cannot_write(&scratch, error))?;
+        let kept = file.try_clone().map_err(|error| cannot_write(&scratch, error))?;
+        let writer = Writer::new(file, writer, buffer)?;
+        let upload = Box::new(PartUpload::new(location, store, Arc::new(kept)));
+        Ok(Self::new(PartPlace::Store { upload, scratch }, writer, now))
     }
 
     /// Whether it takes no more rows though it is not as large as it may be: a store takes so many parts of a file.
     pub(super) fn has_all_parts(&self) -> bool {
-        self.upload.as_ref().is_some_and(PartUpload::is_full)
+        matches!(&self.place, PartPlace::Store { upload, .. } if upload.is_full())
     }
 
     /// Sends to the store what is written by now.
     pub(super) fn send(&mut self) -> Result<()> {
-        self.upload.as_mut().map_or(Ok(()), PartUpload::send_whole_parts)
+        match &mut self.place {
+            PartPlace::Store { upload, .. } => upload.send_whole_parts(),
+            PartPlace::Local { .. } => Ok(()),
+        }
     }
 
     /// A new file that begins with the rows of one that an earlier attempt left. The old file stays as it is: the checkpoint
@@ -182,7 +200,8 @@ impl PartFile {
             )
         })?;
         let writer = Writer::Rows { out: BufWriter::with_capacity(buffer, file), length: from.length };
-        let resumed = Self::new(hidden, folder.join(names.1), writer, from.created, None);
+        let path = folder.join(names.1);
+        let resumed = Self::new(PartPlace::Local { hidden, path }, writer, from.created);
         Ok(Self { updated: now, ..resumed })
     }
 
@@ -202,7 +221,7 @@ impl PartFile {
     /// Writes the rows that wait in memory, of so many columns (bulk formats only).
     pub(super) fn spill(&mut self, columns: usize) -> Result<()> {
         if let Writer::Bulk(bulk) = &mut self.writer {
-            bulk.spill().map_err(|error| blame(&self.hidden, error))?;
+            bulk.spill().map_err(|error| blame(&self.place, error))?;
             self.has_spilled(columns);
         }
         Ok(())
@@ -220,7 +239,7 @@ impl PartFile {
         match &mut self.writer {
             Writer::Rows { out, length } => {
                 *length += bytes.len() as u64;
-                out.write_all(bytes).map_err(|error| unwritable(&self.hidden, error))
+                out.write_all(bytes).map_err(|error| cannot_write(&self.place, error))
             }
             Writer::Bulk(_) => Err(Error::Plan("a row for a file of a bulk format".into())),
         }
@@ -232,7 +251,7 @@ impl PartFile {
         let Writer::Bulk(bulk) = &mut self.writer else {
             return Err(Error::Plan("columns for a file of a format of rows".into()));
         };
-        bulk.write(columns).map_err(|error| blame(&self.hidden, error))?;
+        bulk.write(columns).map_err(|error| blame(&self.place, error))?;
         for column in columns {
             self.held.rows += ARRAY_BYTES + bytes_of(&column.to_data())?;
         }
@@ -243,39 +262,53 @@ impl PartFile {
         Ok(())
     }
 
-    /// Makes what was written durable and says how much that is. Formats of rows only.
+    /// Makes what was written durable and says how much that is. Formats of rows only, and not in a store.
     pub(super) fn persist(&mut self, folder: &str) -> Result<InProgress> {
         self.in_snapshot = true;
-        match &mut self.writer {
-            Writer::Rows { out, length } => {
+        match (&mut self.writer, &self.place) {
+            (Writer::Rows { out, length }, PartPlace::Local { hidden, path }) => {
                 let synced = out.flush().and_then(|()| out.get_ref().sync_data());
-                synced.map_err(|error| unwritable(&self.hidden, error))?;
-                let (folder, hidden, path) = (folder.to_owned(), self.hidden.clone(), self.path.clone());
+                synced.map_err(|error| unwritable(hidden, error))?;
+                let (folder, hidden, path) = (folder.to_owned(), hidden.clone(), path.clone());
                 Ok(InProgress { folder, hidden, path, length: *length, created: self.created })
             }
-            Writer::Bulk(_) => Err(Error::Plan("a file of a bulk format cannot be continued".into())),
+            (Writer::Bulk(_), _) => Err(Error::Plan("a file of a bulk format cannot be continued".into())),
+            (_, PartPlace::Store { .. }) => Err(Error::Plan("a file of a store cannot be continued".into())),
         }
     }
 
     /// Completes the file; it keeps its hidden name, or its upload, until it is committed.
     pub(super) fn close(self) -> Result<Closing> {
-        let Self { hidden, path, writer, in_snapshot, upload, .. } = self;
-        let failed = |error| unwritable(&hidden, error);
+        let Self { place, writer, in_snapshot, .. } = self;
+        let failed = |error| cannot_write(&place, error);
         let file = match writer {
             Writer::Rows { out, .. } => Some(out.into_inner().map_err(|error| failed(error.into_error()))?),
             Writer::Bulk(bulk) => {
-                bulk.finish().map_err(|error| blame(&hidden, error))?;
+                bulk.finish().map_err(|error| blame(&place, error))?;
                 None
             }
         };
-        if let Some(mut upload) = upload {
-            upload.send_rest()?;
-            return Ok(Closing::Upload(Box::new(upload)));
-        }
+        let (hidden, path) = match place {
+            PartPlace::Local { hidden, path } => (hidden, path),
+            PartPlace::Store { mut upload, .. } => {
+                upload.send_rest()?;
+                return Ok(Closing::Upload(upload));
+            }
+        };
+        let failed = |error| unwritable(&hidden, error);
         let file = file.map_or_else(|| File::open(&hidden), Ok).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         Ok(Closing::File(HiddenFile { hidden, path, length, in_snapshot }))
+    }
+
+    /// Removes the file if no snapshot names it. Of a file in a store this ends the upload.
+    pub(super) fn give_up(self) {
+        if let PartPlace::Local { hidden, .. } = &self.place
+            && !self.in_snapshot
+        {
+            remove(hidden);
+        }
     }
 }
 
@@ -310,17 +343,21 @@ fn copy_prefix(from: &Path, to: &Path, length: u64) -> io::Result<File> {
     Ok(copy)
 }
 
-fn blame(path: &Path, error: Error) -> Error {
+fn blame(place: &PartPlace, error: Error) -> Error {
     match error {
         Error::External { message, source } => {
-            Error::External { message: format!("cannot write {}: {message}", path.display()), source }
+            Error::External { message: format!("cannot write {place}: {message}"), source }
         }
         other => other,
     }
 }
 
 pub(super) fn unwritable(path: &Path, error: io::Error) -> Error {
-    Error::external(format!("cannot write {}: {error}", path.display()), error)
+    cannot_write(&path.display(), error)
+}
+
+fn cannot_write(place: &dyn fmt::Display, error: io::Error) -> Error {
+    Error::external(format!("cannot write {place}: {error}"), error)
 }
 
 /// A folder that could not be made, because something else may be in its place or in that of one above it.

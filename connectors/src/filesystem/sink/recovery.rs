@@ -9,9 +9,10 @@ use wiesel_operators::sink::{RestoredSink, SinkEntry};
 
 use super::part_file::{PartFile, unwritable};
 use super::savepoint::{Guards, guard_path, guard_uri, is_guard_of};
-use super::state::{Committable, FileState, HiddenFile, InProgress, key, owner};
+use super::state::{Committable, FileKey, FileState, HiddenFile, InProgress, key, owner};
 use super::table_folder::{SmallFile, TableFolder};
 use super::{FileSink, exists, make_folder, names, open_files, remove, uploads};
+use crate::formats::FileWriter;
 
 /// What goes when the first checkpoint of this attempt is durable: what it has taken over, and progress files of other
 /// runs of the job (`partition_commit`).
@@ -44,7 +45,7 @@ impl FileSink {
             return Ok(Vec::new());
         };
         let files = own(restored.entries, context.subtask, context.parallelism)?;
-        let named: HashSet<PathBuf> = files.iter().map(|file| key(file).to_owned()).collect();
+        let named: HashSet<FileKey> = files.iter().map(key).collect();
         let guards = self.guards_of(&files)?;
         let files = without_completed(files, restored.checkpoint, context.run)?;
         self.clean(sink, context, &named)?;
@@ -90,7 +91,7 @@ impl FileSink {
             // Checkpoints written before may name a file in a partition that they do not wait for.
             committer.written(&file.folder, file.created);
         }
-        if self.encoder.is_none() {
+        if matches!(self.writer, FileWriter::Bulk(_)) {
             self.close_file(&file.folder)?;
         }
         self.obsolete.push(Obsolete::file(SmallFile::Local(file.hidden.clone())));
@@ -116,7 +117,8 @@ impl FileSink {
         for file in files {
             match file {
                 SinkEntry::Committable(Committable::Upload(upload)) => stored.extend(guard_uri(&upload.uri, levels)),
-                hidden => local.extend(guard_path(key(hidden), levels)),
+                SinkEntry::Committable(Committable::File(HiddenFile { hidden, .. }))
+                | SinkEntry::Writer(InProgress { hidden, .. }) => local.extend(guard_path(hidden, levels)),
             }
         }
         let mut guards: Vec<SmallFile> = local.into_iter().map(SmallFile::Local).collect();
@@ -164,7 +166,7 @@ impl FileSink {
     ///
     /// What a guard keeps stays as well, for a savepoint may name it. One is complete only when each subtask has acknowledged
     /// it: its guards were there before the attempt that wrote them was given up, and this one was deployed.
-    fn clean(&self, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+    fn clean(&self, sink: u64, context: &OperatorContext, named: &HashSet<FileKey>) -> Result<()> {
         let root = match &self.folder {
             TableFolder::Local(root) => root,
             TableFolder::Store(store) => return uploads::clean(store, sink, context, named),
@@ -172,7 +174,9 @@ impl FileSink {
         let (mut earlier, mut of_other_runs) = (Vec::new(), 0u64);
         walk(root, self.partitions.len(), &mut |path, name| {
             let Some(owner) = names::owner(name).filter(|owner| owner.sink == sink) else { return };
-            if owner.subtask % context.parallelism.max(1) != context.subtask || named.contains(path) {
+            if owner.subtask % context.parallelism.max(1) != context.subtask
+                || named.contains(&FileKey::Hidden(path.to_owned()))
+            {
                 return;
             }
             if owner.run != Some(context.run) {
@@ -212,14 +216,14 @@ fn own(files: Vec<FileState>, subtask: u32, parallelism: u32) -> Result<Vec<File
     let mut own = Vec::with_capacity(files.len());
     for file in files {
         let Some(owner) = owner(&file) else {
-            let message = format!("{} in the restored checkpoint is no file of a sink", key(&file).display());
+            let message = format!("{} in the restored checkpoint is no file of a sink", key(&file));
             return Err(Error::State(wiesel_state::Error::Corrupt(message)));
         };
         if owner.subtask % parallelism.max(1) == subtask {
             own.push(file);
         }
     }
-    own.sort_by(|a, b| key(a).cmp(key(b)));
+    own.sort_by_cached_key(key);
     Ok(own)
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use wiesel_operators::operator::Result;
 
-use super::state::FileState;
+use super::state::{FileKey, FileState};
 use super::table_folder::{SmallFile, TableFolder};
 use super::{exists, names, state};
 
@@ -24,8 +24,8 @@ pub(super) struct Guard {
     /// The savepoints that it was written for and that have not failed, the last one last.
     savepoints: Vec<u64>,
     /// What the last savepoint names and what has not got its name yet. Earlier ones name nothing else that has not: what
-    /// waits or takes rows is in each snapshot. By [`state::key`].
-    named: HashSet<PathBuf>,
+    /// waits or takes rows is in each snapshot.
+    named: HashSet<FileKey>,
 }
 
 impl Guard {
@@ -41,7 +41,7 @@ impl Guard {
         file.write_durably(&content(savepoint))?;
         let mut savepoints = earlier.map(|earlier| earlier.savepoints).unwrap_or_default();
         savepoints.push(savepoint);
-        Ok(Self { file, savepoints, named: files.iter().map(|file| state::key(file).to_owned()).collect() })
+        Ok(Self { file, savepoints, named: files.iter().map(state::key).collect() })
     }
 
     /// A savepoint failed: no job starts from it. None: there is no other one that needs the guard.
@@ -63,7 +63,7 @@ impl Guard {
     }
 
     /// This file has its final name.
-    pub(super) fn committed(&mut self, key: &Path) {
+    pub(super) fn committed(&mut self, key: &FileKey) {
         self.named.remove(key);
     }
 

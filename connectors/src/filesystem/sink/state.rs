@@ -1,4 +1,5 @@
 //! What a sink keeps in checkpoints: files that wait for their commit, and files that rows are being written to.
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -66,12 +67,30 @@ pub(in crate::filesystem) struct InProgress {
 /// One entry of the list.
 pub(super) type FileState = SinkEntry<InProgress, Committable>;
 
-/// What an entry is known by: the path of the hidden file, or the name of the upload.
-pub(super) fn key(file: &FileState) -> &Path {
+/// What an entry is known by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum FileKey {
+    /// The path of a hidden file.
+    Hidden(PathBuf),
+    /// The store's name for an upload.
+    Upload(String),
+}
+
+impl fmt::Display for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hidden(path) => write!(f, "{}", path.display()),
+            Self::Upload(id) => f.write_str(id),
+        }
+    }
+}
+
+/// What that entry is known by.
+pub(super) fn key(file: &FileState) -> FileKey {
     match file {
-        SinkEntry::Committable(Committable::File(file)) => &file.hidden,
-        SinkEntry::Committable(Committable::Upload(upload)) => Path::new(&upload.id),
-        SinkEntry::Writer(file) => &file.hidden,
+        SinkEntry::Committable(Committable::Upload(upload)) => FileKey::Upload(upload.id.clone()),
+        SinkEntry::Committable(Committable::File(HiddenFile { hidden, .. }))
+        | SinkEntry::Writer(InProgress { hidden, .. }) => FileKey::Hidden(hidden.clone()),
     }
 }
 
@@ -81,7 +100,8 @@ pub(super) fn owner(file: &FileState) -> Option<Owner> {
         SinkEntry::Committable(Committable::Upload(upload)) => {
             names::object_owner(upload.uri.rsplit_once('/').map_or("", |(_, name)| name))
         }
-        hidden => names::owner(key(hidden).file_name()?.to_str()?),
+        SinkEntry::Committable(Committable::File(HiddenFile { hidden, .. }))
+        | SinkEntry::Writer(InProgress { hidden, .. }) => names::owner(hidden.file_name()?.to_str()?),
     }
 }
 
@@ -146,19 +166,28 @@ fn utf8(path: &Path) -> Result<&[u8]> {
 mod tests {
     use super::*;
 
+    fn upload(id: &str) -> Upload {
+        let (uri, parts) = ("s3://b/t/part".to_owned(), vec!["e1".to_owned(), "e2".to_owned()]);
+        Upload { uri, id: id.into(), parts, length: 9, in_snapshot: true }
+    }
+
+    /// Failed before: ids of uploads were compared as paths, for which these are one.
+    #[test]
+    fn uploads_are_known_by_their_ids_as_they_are() {
+        let key_of = |id: &str| key(&SinkEntry::Committable(Committable::Upload(upload(id))));
+        assert_eq!(key_of("a/b"), key_of("a/b"));
+        assert_ne!(key_of("a/b"), key_of("a//b"));
+        assert_ne!(key_of("a"), key_of("a/"));
+        let file = HiddenFile { hidden: "a".into(), path: "b".into(), length: 7, in_snapshot: true };
+        assert_ne!(key_of("a"), key(&SinkEntry::Committable(Committable::File(file))));
+    }
+
     /// What checkpoints of files have is, to the byte, what it was before there were uploads.
     #[test]
     fn files_are_encoded_as_before_and_uploads_in_a_version_of_their_own() {
         let file = HiddenFile { hidden: "/t/.h".into(), path: "/t/p".into(), length: 7, in_snapshot: true };
         let in_progress =
             InProgress { folder: "a=1/".into(), hidden: "/t/.h".into(), path: "/t/p".into(), length: 7, created: -1 };
-        let upload = Upload {
-            uri: "s3://b/t/part".into(),
-            id: "x".into(),
-            parts: vec!["e1".into(), "e2".into()],
-            length: 9,
-            in_snapshot: true,
-        };
         let file = SinkEntry::Committable(Committable::File(file));
         let mut before = Writer::new(1);
         before.u64(0).bytes(b"/t/.h").bytes(b"/t/p").u64(7);
@@ -167,7 +196,7 @@ mod tests {
         let mut before = Writer::new(1);
         before.u64(1).bytes(b"/t/.h").bytes(b"/t/p").u64(7).i64(-1).bytes(b"a=1/");
         assert_eq!(encode(&in_progress).unwrap(), before.finish());
-        let upload = SinkEntry::Committable(Committable::Upload(upload));
+        let upload = SinkEntry::Committable(Committable::Upload(upload("x")));
         assert_eq!(encode(&upload).unwrap()[0], 2);
         for entry in [file, in_progress, upload] {
             let bytes = encode(&entry).unwrap();

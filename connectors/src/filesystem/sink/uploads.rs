@@ -1,6 +1,5 @@
 //! Uploads that wait for their commit, and those that earlier attempts have left.
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -13,7 +12,7 @@ use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_operators::sink::{CommitRequest, Unfinished};
 
 use super::names;
-use super::state::{Committable, Upload};
+use super::state::{Committable, FileKey, Upload};
 use super::table_folder::{StoreFolder, TableFolder};
 use crate::blocking;
 use crate::input::{Files, failed};
@@ -91,7 +90,7 @@ fn reason(upload: &Upload, outcome: filesystem::Result<Completion>) -> Result<Op
 ///
 /// Which ones is settled here, before this attempt begins one of its own. The requests are made in the background: there may be
 /// thousands, and nothing leans on them.
-pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, named: &HashSet<PathBuf>) -> Result<()> {
+pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, named: &HashSet<FileKey>) -> Result<()> {
     let uploads = match store.files.wait_for(store.location.unfinished_uploads())? {
         Ok(uploads) => uploads,
         Err(error) => {
@@ -104,7 +103,7 @@ pub(super) fn clean(store: &StoreFolder, sink: u64, context: &OperatorContext, n
     let (mut left, mut kept, mut of_other_runs) = (Vec::new(), 0u64, 0u64);
     for upload in uploads {
         let Some(owner) = names::object_owner(upload.file_name()).filter(|owner| owner.sink == sink) else { continue };
-        let is_named = named.contains(Path::new(&upload.id));
+        let is_named = named.contains(&FileKey::Upload(upload.id.clone()));
         if owner.subtask % context.parallelism.max(1) != context.subtask || is_named {
             continue;
         }
@@ -155,7 +154,7 @@ fn abort_in_background(store: &StoreFolder, whose: Whose, uploads: Vec<filesyste
     }
 }
 
-/// Who aborts uploads.
+/// The worker that aborts the uploads of one entry of [`LEFT`].
 struct Worker {
     /// None: nothing was left, and its entry is gone.
     whose: Option<Whose>,

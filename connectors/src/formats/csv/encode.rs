@@ -5,6 +5,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_expressions::cast::{write_double, write_float};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_operators::operator::{Error, Result};
 
@@ -101,8 +102,8 @@ pub(crate) fn write_value(out: &mut String, format: &CsvFormat, column: &dyn Arr
         DataType::Int16 => put!(out, "{}", column.as_primitive::<Int16Type>().value(row)),
         DataType::Int32 => put!(out, "{}", column.as_primitive::<Int32Type>().value(row)),
         DataType::Int64 => put!(out, "{}", column.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => text::write_float(out, column.as_primitive::<Float32Type>().value(row)),
-        DataType::Float64 => text::write_double(out, column.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => write_float(column.as_primitive::<Float32Type>().value(row), out),
+        DataType::Float64 => write_double(column.as_primitive::<Float64Type>().value(row), out),
         DataType::Decimal128(_, scale) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);
             if format.plain_decimals {

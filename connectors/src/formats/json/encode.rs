@@ -3,6 +3,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
+use wiesel_expressions::cast::{write_double, write_float};
 use wiesel_expressions::row_kind::RowKind;
 use wiesel_operators::operator::{Error, Result};
 
@@ -85,11 +86,11 @@ fn write_value(out: &mut String, format: &JsonFormat, column: &dyn Array, row: u
         DataType::Int64 => put!(out, "{}", column.as_primitive::<Int64Type>().value(row)),
         DataType::Float32 => {
             let value = column.as_primitive::<Float32Type>().value(row);
-            quoted_unless(out, value.is_finite(), |out| text::write_float(out, value));
+            quoted_unless(out, value.is_finite(), |out| write_float(value, out));
         }
         DataType::Float64 => {
             let value = column.as_primitive::<Float64Type>().value(row);
-            quoted_unless(out, value.is_finite(), |out| text::write_double(out, value));
+            quoted_unless(out, value.is_finite(), |out| write_double(value, out));
         }
         DataType::Decimal128(_, scale) => {
             let value = column.as_primitive::<Decimal128Type>().value(row);

@@ -1,10 +1,11 @@
 //! One JSON value into its column.
 use wiesel_common::quote::{MAX_QUOTED, quote, quote_bytes};
+use wiesel_expressions::cast::write_double;
 use wiesel_expressions::types::TIMESTAMP_RANGE;
 
 use crate::formats::column::ColumnBuilder;
 use crate::formats::parse::{self, Parsed, TimestampStyle, trim};
-use crate::formats::text::{self, NANOS_PER_MILLI};
+use crate::formats::text::NANOS_PER_MILLI;
 use crate::formats::{RecordBudget, base64};
 
 use super::JsonFormat;
@@ -202,7 +203,7 @@ fn write_json(out: &mut String, value: Value<'_>, top: bool, budget: &mut Record
                 write(out, utf8(number)?, budget)?;
             } else {
                 let before = out.len();
-                text::write_double(out, parse::double(number)?);
+                write_double(parse::double(number)?, out);
                 budget.claim(out.len() - before)?;
             }
         }

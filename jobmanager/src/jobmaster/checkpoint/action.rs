@@ -98,6 +98,11 @@ pub enum Action {
         /// The checkpoint.
         id: u64,
     },
+    /// Record that numbers before this one are used up; report with `CheckpointCoordinator::numbers_used_up`.
+    UseUpNumbers {
+        /// Behind the last.
+        until: u64,
+    },
     /// Tell tasks to begin; report with `CheckpointCoordinator::triggered`.
     Trigger {
         /// Which.

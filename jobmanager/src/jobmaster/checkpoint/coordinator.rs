@@ -31,6 +31,9 @@ use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::JobStatus;
 
 mod garbage;
+mod going_on;
+
+use going_on::Numbers;
 
 /// Requests of users that may wait.
 pub const MAX_REQUESTS: usize = 1000;
@@ -46,6 +49,7 @@ pub struct CheckpointCoordinator {
     /// Tells this run of the job from all others.
     run: u64,
     next_id: u64,
+    numbers: Numbers,
     /// How far the wall clock is ahead of the time that is passed in, in milliseconds.
     wall_offset: i64,
     active: bool,
@@ -84,6 +88,7 @@ impl CheckpointCoordinator {
             job_id,
             run,
             next_id: 1,
+            numbers: Numbers::all(),
             wall_offset: 0,
             active: false,
             due: None,
@@ -110,6 +115,7 @@ impl CheckpointCoordinator {
     /// What is to be done, in order.
     pub fn take_actions(&mut self, now: i64) -> Vec<Action> {
         self.clean(now);
+        self.extend_numbers();
         self.tell_of_completed();
         std::mem::take(&mut self.actions)
     }
@@ -326,7 +332,7 @@ impl CheckpointCoordinator {
 
     fn may_begin(&self) -> bool {
         let starting = |pending: &Pending| matches!(pending.stage, Stage::Preparing | Stage::Triggering);
-        self.active && !self.pending.values().any(starting)
+        self.active && self.numbers.have(self.next_id) && !self.pending.values().any(starting)
     }
 
     /// Whose turn it is: savepoints whenever they are asked for, then checkpoints as far as they may be under way.

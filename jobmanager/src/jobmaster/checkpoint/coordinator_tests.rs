@@ -17,13 +17,13 @@ mod orders;
 #[path = "coordinator_storage_tests.rs"]
 mod storage;
 
-fn options(pairs: &[(&str, &str)]) -> CheckpointOptions {
+pub(super) fn options(pairs: &[(&str, &str)]) -> CheckpointOptions {
     let pairs = pairs.iter().map(|(key, value)| (format!("execution.checkpointing.{key}"), (*value).to_owned()));
     CheckpointOptions::read(&pairs.collect::<Configuration>()).unwrap()
 }
 
 /// A source and a sink with a shuffle between them, two subtasks each, all running.
-fn execution_graph() -> ExecutionGraph {
+pub(super) fn execution_graph() -> ExecutionGraph {
     let vertex = |id: u8| proto::JobVertex { id: vec![id; 16].into(), parallelism: 2, ..Default::default() };
     let hash = proto::Partitioner::Hash as i32;
     let graph = proto::JobGraph {

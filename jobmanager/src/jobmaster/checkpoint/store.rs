@@ -86,6 +86,16 @@ impl CompletedStore {
         self.retained.iter()
     }
 
+    /// These files belong to another owner, or another owner's checkpoints refer to them as well.
+    pub fn spare(&mut self, foreign: HashSet<String>) {
+        self.foreign.extend(foreign);
+    }
+
+    /// Files that belong to another owner, or that another owner's checkpoints refer to as well.
+    pub fn foreign(&self) -> &HashSet<String> {
+        &self.foreign
+    }
+
     /// Adds the newest.
     pub fn add(&mut self, checkpoint: Arc<CompletedCheckpoint>) {
         if checkpoint.owner == Owner::Other {

@@ -134,7 +134,12 @@ impl Scheduler {
     /// Tasks failed together for one reason, and may run all the same: only their TaskManager knows. It is told to end them, and
     /// they are over when it says that they are or that it does not have them, or when it is lost. Until then no attempt takes
     /// their place: two attempts at once would both write. Those that were being cancelled are waited for already.
-    fn fail_unheard(&mut self, mut tasks: Vec<(usize, usize)>, failure: FailureInfo, env: &mut dyn Environment) {
+    pub(super) fn fail_unheard(
+        &mut self,
+        mut tasks: Vec<(usize, usize)>,
+        failure: FailureInfo,
+        env: &mut dyn Environment,
+    ) {
         let now = env.now();
         tasks.retain(|(v, s)| self.state_of(*v, *s) != ExecutionState::Canceling);
         self.push_cancel(&tasks);

@@ -2,9 +2,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use wiesel_common::id::AttemptId;
+use wiesel_proto::ExecutionState;
+
 use super::{Action, Environment, Scheduler};
+use crate::failure::{self, FailureInfo};
 use crate::jobmaster::adoption::ReportedTask;
-use crate::jobmaster::execution_graph::JobSlot;
+use crate::jobmaster::exception_history::ExceptionEntry;
+use crate::jobmaster::execution_graph::{JobSlot, is_terminal};
 use crate::jobmaster::status::JobStatus;
 
 /// What there is of the job.
@@ -47,5 +52,70 @@ impl Scheduler {
             self.restart_regions_after(left.restarting, Duration::ZERO, now);
         }
         self.settle(env);
+    }
+
+    /// The last execution that there has been, or that is decided.
+    pub fn used_execution(&self) -> u32 {
+        self.graph.execution.saturating_add(u32::from(self.status == JobStatus::Restarting))
+    }
+
+    /// The job was failing for good under another JobMaster: what is left of it is cancelled.
+    pub fn go_on_failing(&mut self, cause: FailureInfo, unrecoverable: bool, env: &mut dyn Environment) {
+        if self.status.is_terminal() {
+            return;
+        }
+        let now = env.now();
+        self.unrecoverable = unrecoverable;
+        let entry = ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: Vec::new() };
+        self.fail_for_good(cause, entry, now);
+        self.settle(env);
+    }
+
+    /// The job has ended under another JobMaster, and only what it has left is to be seen to.
+    pub fn has_ended(
+        &mut self,
+        status: JobStatus,
+        failure: Option<FailureInfo>,
+        unrecoverable: bool,
+        env: &mut dyn Environment,
+    ) {
+        if self.status != JobStatus::Initializing {
+            return;
+        }
+        let now = env.now();
+        self.unrecoverable = unrecoverable;
+        if let Some(failure) = failure.filter(|_| status == JobStatus::Failed) {
+            let entry = ExceptionEntry { failure: failure.clone(), timestamp: now, task: None, concurrent: Vec::new() };
+            self.history.add(entry);
+            self.failure = Some(failure);
+        }
+        let finished = status == JobStatus::Finished;
+        let state = if finished { ExecutionState::Finished } else { ExecutionState::Canceled };
+        self.graph.move_all(ExecutionState::Created, state, now);
+        self.terminate(status, now);
+    }
+
+    /// A TaskManager that was to be told that these attempts are taken over does not run them any more. Of one that has finished that
+    /// was known.
+    pub fn not_running(&mut self, resource_id: &str, attempts: &[AttemptId], env: &mut dyn Environment) {
+        let found = attempts.iter().filter_map(|attempt| self.graph.find(*attempt));
+        let (canceling, silent): (Vec<_>, Vec<_>) = found
+            .filter(|(vertex, subtask)| !is_terminal(self.state_of(*vertex, *subtask)))
+            .partition(|(vertex, subtask)| self.state_of(*vertex, *subtask) == ExecutionState::Canceling);
+        let now = env.now();
+        canceling.into_iter().for_each(|(vertex, subtask)| self.end_task(vertex, subtask, now));
+        let message =
+            format!("TaskManager {resource_id} does not have the task any more, and its end was not heard of.");
+        self.fail_unheard(silent, FailureInfo::new(failure::INTERNAL, message), env);
+        self.settle(env);
+    }
+
+    /// The job goes on under another JobMaster, or may: nothing is done to its tasks.
+    pub fn leave(&mut self, env: &mut dyn Environment) {
+        if !self.status.is_terminal() {
+            self.awaiting_slots = false;
+            self.enter(JobStatus::Suspended, env.now());
+        }
+        self.actions.clear();
     }
 }

@@ -9,11 +9,10 @@ use super::{KeyedRows, RowRange, RowSet, no_table};
 use crate::operator::{Error, Result};
 use crate::rows::{Encoded, KeyCodec};
 use crate::state::bits::Bits;
+use crate::state::table::LAST;
 use crate::state::write_back::{Backend, CachedEntries};
 use wiesel_common::ending;
 
-/// Behind the first bytes of a key or a position it is behind all that begin so: columns begin with smaller marks.
-pub(super) const LAST: u8 = 0xff;
 /// Entries of a stretch that are read at once where fewer are wanted: to look for them costs more than to take them along.
 const LEAST: usize = if cfg!(test) { 2 } else { 64 };
 /// Bytes of a stretch that are read at once.

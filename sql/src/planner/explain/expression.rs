@@ -28,7 +28,6 @@ pub(crate) fn text(expression: &Expression, fields: &[RowField], style: Style) -
         Node::Correlated { level, index } => format!("$cor{level}.${index}"),
         Node::Over(over) => format!("{}({}) OVER", over.function, texts(&over.operands, fields, style)),
         Node::Subquery(subquery) => format!("{}({})", subquery.kind.name(), texts(&subquery.operands, fields, style)),
-        Node::TableFunction { function, operands } => format!("{function}({})", texts(operands, fields, style)),
     }
 }
 

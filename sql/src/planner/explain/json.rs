@@ -1,10 +1,13 @@
 //! `EXPLAIN JSON_EXECUTION_PLAN`: the operators that run and how rows come to them.
 use serde_json::{Value, json};
 use wiesel_proto as proto;
-use wiesel_proto::operator_spec::Kind;
+
+use super::super::graph::PlannedGraph;
+use super::super::physical::Plan;
 
 /// The plan of a job graph, as Flink's web pages and `flink info` read it.
-pub(crate) fn execution_plan(graph: &proto::JobGraph) -> String {
+pub(crate) fn execution_plan(plan: &Plan, job: &PlannedGraph) -> String {
+    let PlannedGraph { graph, chains } = job;
     let mut first_id = 1;
     let firsts: Vec<usize> = graph
         .vertices
@@ -29,17 +32,11 @@ pub(crate) fn execution_plan(graph: &proto::JobGraph) -> String {
                 };
                 edges.map(|edge| predecessor(last(edge), edge.partitioner().as_str_name())).collect()
             };
-            let pact = match operator.kind {
-                Some(Kind::Source(_)) => "Data Source",
-                Some(Kind::Sink(_) | Kind::CollectSink(_)) => "Data Sink",
-                Some(
-                    Kind::Calc(_)
-                    | Kind::WatermarkAssigner(_)
-                    | Kind::GroupAggregate(_)
-                    | Kind::WindowAggregate(_)
-                    | Kind::WindowTableFunction(_),
-                )
-                | None => "Operator",
+            let planned = &plan.nodes[chains[index][position]];
+            let pact = match (planned.inputs.is_empty(), planned.op.is_sink()) {
+                (true, _) => "Data Source",
+                (false, true) => "Data Sink",
+                (false, false) => "Operator",
             };
             let mut node = json!({
                 "id": firsts[index] + position,

@@ -22,11 +22,9 @@ pub(crate) fn expression(of: &Expression, columns: &[Id]) -> Id {
             digest.ids(operands.iter().map(|operand| expression(operand, columns))).finish()
         }
         // No operator has one of these: they cannot be lowered.
-        Node::Aggregate(_)
-        | Node::Correlated { .. }
-        | Node::Over(_)
-        | Node::Subquery(_)
-        | Node::TableFunction { .. } => Digest::new("none").finish(),
+        Node::Aggregate(_) | Node::Correlated { .. } | Node::Over(_) | Node::Subquery(_) => {
+            Digest::new("none").finish()
+        }
     }
 }
 

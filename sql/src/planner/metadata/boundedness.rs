@@ -7,7 +7,7 @@ use crate::rel::{Rel, RelNode};
 ///
 /// # Errors
 /// The options of a table, in Flink's words.
-pub fn is_bounded(rel: &Rel) -> Result<bool> {
+pub(crate) fn is_bounded(rel: &Rel) -> Result<bool> {
     match &rel.node {
         RelNode::Scan(scan) => Ok(describe(&scan.table)?.bounded),
         RelNode::Source(source) => Ok(describe(&source.table)?.bounded),

@@ -2,18 +2,14 @@
 //! relations, which names each of them: a new relation is not taken for another.
 //!
 //! - `windows`: which window a column bounds;
-//! - `keys`: columns that no two rows, or no two changes of different rows, have alike;
-//! - `monotonicity`: how a column changes where a row is updated;
-//! - `boundedness`: whether the rows end;
-//! - `state`: how much has to be kept of them.
+//! - `keys`: columns by which the changes of a row are told from those of other rows;
+//! - `boundedness`: whether the rows end.
+//!
+//! A property is here once a decision follows from it.
 mod boundedness;
 mod keys;
-mod monotonicity;
-mod state;
 mod windows;
 
-pub use boundedness::is_bounded;
-pub use keys::{Key, unique_keys, upsert_keys};
-pub use monotonicity::{Monotonicity, monotonicity};
-pub use state::{StateBound, state_bound};
-pub use windows::{Bound, WindowKey, appended, bounds, window_key};
+pub(crate) use boundedness::is_bounded;
+pub(crate) use keys::{Key, upsert_keys};
+pub(crate) use windows::{Bound, WindowKey, WindowTime, bounds, window_keys};

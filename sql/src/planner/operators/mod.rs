@@ -1,7 +1,8 @@
 //! Physical operators: one file each, with all that the planner asks of it.
 //!
-//! Invariant: what an operator does is asked of it, through [`PhysicalOperator`], and nowhere told by which one it is. So a new
-//! one is a file of its own and the place in `convert` that adds it.
+//! Invariant: what an operator does is asked of it, through [`PhysicalOperator`], and nowhere in this crate told by which one it
+//! is. So a new one is here a file of its own and the place in `convert` that adds it. Outside, its message has a kind of its own:
+//! the crates that read messages name all of them, and so does the test of what an operator expects.
 use std::fmt::Debug;
 
 use wiesel_expressions::types::RowField;

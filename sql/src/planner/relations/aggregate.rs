@@ -2,30 +2,21 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::attached_window::recognize_attached;
-use super::super::convert::{convert, project, window_aggregate};
+use super::super::convert::{Converted, convert, window_aggregate};
 use super::super::explain::attributes::function;
 use super::super::expressions::{columns, conjunction, is_deterministic};
-use super::super::metadata::appended;
+use super::super::metadata::bounds;
 use super::super::operators::GroupAggregate;
 use super::super::optimize::empty::is_empty;
 use super::super::optimize::filter;
 use super::super::optimize::prune::{Pruned, Wanted, picked, prune, top_level};
 use super::super::optimize::pushdown::push;
-use super::super::physical::{NodeId, Plan};
-use super::super::window::{WindowGrouping, recognize};
+use super::super::physical::Plan;
+use super::super::window::by_window;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{Aggregate, LogicalAggregate, Rel, RelNode};
 use crate::rex::Expression;
-
-impl LogicalAggregate {
-    /// The aggregation by window that it is, if it is one.
-    pub(crate) fn by_window(&self, fields: &[RowField]) -> Option<WindowGrouping> {
-        let Self { input, keys, aggregates } = self;
-        recognize(input, keys, aggregates, fields).or_else(|| recognize_attached(input, keys, aggregates, fields))
-    }
-}
 
 impl Relation for LogicalAggregate {
     fn inputs(&self) -> Vec<&Rel> {
@@ -49,12 +40,14 @@ impl Relation for LogicalAggregate {
         !self.keys.is_empty() && is_empty(&self.input)
     }
 
-    /// A condition on a window's bounds stays above: below, the group would not be recognised as one by window.
+    /// A condition on bounds of a window table function stays above: below, the aggregation could not cut the rows itself.
     fn push_filters(self: Box<Self>, fields: Vec<RowField>, conditions: Vec<Expression>) -> Rel {
         let Self { input, keys, aggregates } = *self;
+        let bounds = bounds(&input);
+        let is_appended = |key: usize| bounds[key].as_ref().is_some_and(|bound| bound.appended);
         let movable = |condition: &Expression| {
             let read = columns(condition);
-            let key = |column: &usize| keys.get(*column).is_some_and(|key| appended(&input, *key).is_none());
+            let key = |column: &usize| keys.get(*column).is_some_and(|key| !is_appended(*key));
             !read.is_empty() && is_deterministic(condition) && read.iter().all(key)
         };
         let (down, stay): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
@@ -84,14 +77,13 @@ impl Relation for LogicalAggregate {
         Ok(picked(node, &columns, &fields))
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
-        if let Some(grouping) = self.by_window(fields) {
-            let (last, columns) = window_aggregate(plan, grouping, context)?;
-            return Ok(project(plan, last, columns, fields.to_vec()));
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
+        if let Some(grouping) = by_window(self, fields) {
+            return window_aggregate(plan, grouping, context);
         }
         let input = convert(plan, &self.input, context)?;
         let operator = GroupAggregate { keys: self.keys.clone(), aggregates: self.aggregates.clone() };
-        Ok(plan.add(operator, vec![input], fields.to_vec()))
+        Ok(plan.add(operator, vec![input], fields.to_vec()).into())
     }
 
     fn describe(&self, fields: &[RowField]) -> String {

@@ -2,13 +2,13 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::convert::calc;
+use super::super::convert::{Converted, calc};
 use super::super::explain::expression::{Style, text};
 use super::super::expressions::{conjuncts, constant_condition, identity};
 use super::super::optimize::empty::is_empty;
 use super::super::optimize::prune::{Pruned, Wanted, add_all, over, prune};
 use super::super::optimize::pushdown::push;
-use super::super::physical::{NodeId, Plan};
+use super::super::physical::Plan;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalFilter, Rel, RelNode};
@@ -50,7 +50,7 @@ impl Relation for LogicalFilter {
         Ok(over(input, |input| RelNode::Filter(Self { input, condition })))
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
         let Self { input, condition } = self;
         calc(plan, input, Some(condition), &identity(&input.fields), fields.to_vec(), context)
     }

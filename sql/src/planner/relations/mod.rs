@@ -1,12 +1,13 @@
 //! Relations: one file each, with all that the planner asks of it.
 //!
-//! Rules over several relations that stand over each other (`optimize/merge`, `window`) match their shapes; what one relation is
-//! and does by itself is asked of it, through [`Relation`]. What is known of its rows is in `metadata`.
+//! What one relation is and does by itself is asked of it, through [`Relation`]. What is known of its rows is in `metadata`. Rewrites
+//! of several relations that stand over each other (`optimize`, `window`) match relations, and name each kind of them.
 use wiesel_expressions::types::RowField;
 
 use super::Context;
+use super::convert::Converted;
 use super::optimize::prune::{Pruned, Wanted};
-use super::physical::{NodeId, Plan};
+use super::physical::Plan;
 use crate::error::Result;
 use crate::rel::{Rel, RelNode};
 use crate::rex::Expression;
@@ -51,7 +52,7 @@ pub(crate) trait Relation {
     ///
     /// # Errors
     /// What cannot be planned.
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId>;
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted>;
 
     /// It in the abstract syntax tree, as Flink shows it.
     fn describe(&self, fields: &[RowField]) -> String;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::convert::calc;
+use super::super::convert::{Converted, calc};
 use super::super::explain::attributes::join;
 use super::super::explain::expression::{Style, text};
 use super::super::expressions::{Path, as_path, columns, conjunction, field, is_deterministic, is_trivial, substitute};
@@ -12,11 +12,10 @@ use super::super::optimize::empty::is_empty;
 use super::super::optimize::filter;
 use super::super::optimize::prune::{Pruned, Wanted, add_all, projected, prune};
 use super::super::optimize::pushdown::push;
-use super::super::physical::{NodeId, Plan};
-use super::super::shapes::condition;
+use super::super::physical::Plan;
 use super::Relation;
 use crate::error::Result;
-use crate::rel::{LogicalProject, Rel, RelNode};
+use crate::rel::{LogicalFilter, LogicalProject, Rel, RelNode};
 use crate::rex::Expression;
 
 impl Relation for LogicalProject {
@@ -81,10 +80,17 @@ impl Relation for LogicalProject {
     }
 
     /// A calc, together with a filter right below.
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
-        let (condition, input) = match condition(&self.input) {
-            Some((condition, input)) => (Some(condition), input),
-            None => (None, &*self.input),
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
+        let (condition, input) = match &self.input.node {
+            RelNode::Filter(LogicalFilter { input, condition }) => (Some(condition), input),
+            RelNode::Scan(_)
+            | RelNode::Source(_)
+            | RelNode::Values(_)
+            | RelNode::Project(_)
+            | RelNode::WatermarkAssigner(_)
+            | RelNode::Aggregate(_)
+            | RelNode::WindowTableFunction(_)
+            | RelNode::Union(_) => (None, &self.input),
         };
         calc(plan, input, condition, &self.expressions, fields.to_vec(), context)
     }

@@ -3,12 +3,13 @@ use wiesel_connectors::factory::ProjectionSupport;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
+use super::super::convert::Converted;
 use super::super::explain::attributes::path;
 use super::super::expressions::Path;
 use super::super::metadata_columns::{Reading, declared, reading};
 use super::super::optimize::prune::{Pruned, Wanted, add, counted, projected};
 use super::super::optimize::pushdown::stay;
-use super::super::physical::{NodeId, Plan};
+use super::super::physical::Plan;
 use super::super::source::describe;
 use super::Relation;
 use crate::catalog::ResolvedTable;
@@ -81,7 +82,7 @@ impl Relation for LogicalTableScan {
         Ok(Pruned { rel, places: paths.into_iter().zip(0..).collect() })
     }
 
-    fn convert(&self, _: &mut Plan, _: &[RowField], _: &Context) -> Result<NodeId> {
+    fn convert(&self, _: &mut Plan, _: &[RowField], _: &Context) -> Result<Converted> {
         let message = format!("table '{}' was not given to the optimiser", self.table.identifier);
         Err(Error::Unsupported { message, location: None })
     }

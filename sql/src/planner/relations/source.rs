@@ -2,10 +2,11 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
+use super::super::convert::Converted;
 use super::super::operators::Source;
 use super::super::optimize::prune::{Pruned, Wanted, whole};
 use super::super::optimize::pushdown::stay;
-use super::super::physical::{NodeId, Plan};
+use super::super::physical::Plan;
 use super::super::source::describe;
 use super::Relation;
 use super::scan::scan_text;
@@ -43,7 +44,7 @@ impl Relation for LogicalSource {
         Ok(whole(Rel { node: RelNode::Source(*self), fields }))
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], _: &Context) -> Result<NodeId> {
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], _: &Context) -> Result<Converted> {
         let description = describe(&self.table)?;
         let source = Source {
             table: self.table.clone(),
@@ -53,7 +54,7 @@ impl Relation for LogicalSource {
             parallelism: description.parallelism,
             emits: description.changelog,
         };
-        Ok(plan.add(source, vec![], fields.to_vec()))
+        Ok(plan.add(source, vec![], fields.to_vec()).into())
     }
 
     fn describe(&self, _: &[RowField]) -> String {

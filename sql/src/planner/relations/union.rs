@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::convert::convert;
+use super::super::convert::{Converted, convert};
 use super::super::expressions::identity;
 use super::super::operators::{Calc, Union};
 use super::super::optimize::empty::is_empty;
@@ -65,7 +65,7 @@ impl Relation for LogicalUnion {
         Ok(Pruned { rel: Rel { node: RelNode::Union(Self { inputs }), fields: names.clone() }, places })
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
         let mut ids: Vec<NodeId> = Vec::new();
         let mut known = HashSet::new();
         for input in &self.inputs {
@@ -74,7 +74,7 @@ impl Relation for LogicalUnion {
             let twice = (!known.insert(id)).then(|| Calc { condition: None, projection: identity(&input.fields) });
             ids.push(twice.map_or(id, |calc| plan.add_alone(calc, vec![id], input.fields.clone())));
         }
-        Ok(plan.add(Union, ids, fields.to_vec()))
+        Ok(plan.add(Union, ids, fields.to_vec()).into())
     }
 
     fn describe(&self, _: &[RowField]) -> String {

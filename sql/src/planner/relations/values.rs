@@ -5,12 +5,13 @@ use datafusion_common::ScalarValue;
 use wiesel_expressions::types::{RowField, TypeKind};
 
 use super::super::Context;
+use super::super::convert::Converted;
 use super::super::explain::attributes::tuples;
 use super::super::explain::expression::Style;
 use super::super::operators::{Calc, Values};
 use super::super::optimize::prune::{Pruned, Wanted, picked, top_level, zero, zero_field};
 use super::super::optimize::pushdown::stay;
-use super::super::physical::{NodeId, Plan};
+use super::super::physical::Plan;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalValues, Rel, RelNode};
@@ -55,11 +56,11 @@ impl Relation for LogicalValues {
     }
 
     /// Rows that are not constant after all are computed over numbered ones.
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], _: &Context) -> Result<NodeId> {
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], _: &Context) -> Result<Converted> {
         let rows = &self.rows;
         let literal = |expression: &Expression| matches!(expression.node, Node::Literal(_));
         if rows.iter().flatten().all(literal) && !fields.is_empty() {
-            return Ok(plan.add(Values { rows: rows.clone() }, vec![], fields.to_vec()));
+            return Ok(plan.add(Values { rows: rows.clone() }, vec![], fields.to_vec()).into());
         }
         let int = TypeKind::Int.not_null();
         let numbers = (0..rows.len()).map(|row| vec![number(row)]).collect();
@@ -80,7 +81,7 @@ impl Relation for LogicalValues {
             }
         };
         let projection = fields.iter().enumerate().map(|(index, field)| column(index, field)).collect();
-        Ok(plan.add(Calc { condition: None, projection }, vec![input], fields.to_vec()))
+        Ok(plan.add(Calc { condition: None, projection }, vec![input], fields.to_vec()).into())
     }
 
     fn describe(&self, _: &[RowField]) -> String {

@@ -2,13 +2,13 @@
 use wiesel_expressions::types::RowField;
 
 use super::super::Context;
-use super::super::convert::convert;
+use super::super::convert::{Converted, convert};
 use super::super::explain::expression::{Style, text};
 use super::super::operators::WatermarkAssigner;
 use super::super::optimize::empty::is_empty;
 use super::super::optimize::prune::{Pruned, Wanted, add, add_all, over, prune};
 use super::super::optimize::pushdown::stay;
-use super::super::physical::{NodeId, Plan};
+use super::super::physical::Plan;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalWatermarkAssigner, Rel, RelNode};
@@ -52,10 +52,10 @@ impl Relation for LogicalWatermarkAssigner {
         Ok(pruned)
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
         let input = convert(plan, &self.input, context)?;
         let operator = WatermarkAssigner { rowtime: self.rowtime, watermark: self.watermark.clone() };
-        Ok(plan.add(operator, vec![input], fields.to_vec()))
+        Ok(plan.add(operator, vec![input], fields.to_vec()).into())
     }
 
     fn describe(&self, _: &[RowField]) -> String {

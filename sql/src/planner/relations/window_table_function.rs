@@ -3,17 +3,17 @@ use wiesel_expressions::types::RowField;
 use wiesel_proto::WindowKind;
 
 use super::super::Context;
-use super::super::convert::convert;
+use super::super::convert::{Converted, convert};
 use super::super::explain::attributes::join;
 use super::super::explain::expression::{Style, type_name};
 use super::super::expressions::{columns, conjunction, is_deterministic};
+use super::super::metadata::WindowTime;
 use super::super::operators::WindowTableFunction;
 use super::super::optimize::empty::is_empty;
 use super::super::optimize::filter;
 use super::super::optimize::prune::{Pruned, Wanted, add, prune};
 use super::super::optimize::pushdown::push;
-use super::super::physical::{NodeId, Plan};
-use super::super::window::is_event_time;
+use super::super::physical::Plan;
 use super::Relation;
 use crate::error::Result;
 use crate::rel::{LogicalWindowTableFunction, Rel, RelNode};
@@ -65,11 +65,11 @@ impl Relation for LogicalWindowTableFunction {
         Ok(Pruned { rel: Rel { node, fields: all }, places })
     }
 
-    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<NodeId> {
-        let event_time = is_event_time(&self.input.fields[self.window.time].data_type);
+    fn convert(&self, plan: &mut Plan, fields: &[RowField], context: &Context) -> Result<Converted> {
+        let event_time = WindowTime::of(&self.input.fields[self.window.time].data_type).is_event_time();
         let input = convert(plan, &self.input, context)?;
         let operator = WindowTableFunction { window: self.window.clone(), event_time };
-        Ok(plan.add(operator, vec![input], fields.to_vec()))
+        Ok(plan.add(operator, vec![input], fields.to_vec()).into())
     }
 
     fn describe(&self, fields: &[RowField]) -> String {

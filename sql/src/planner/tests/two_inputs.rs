@@ -113,7 +113,7 @@ fn planned(left: i32, right: [i32; 2]) -> (Plan, [NodeId; 3]) {
 }
 
 fn graph_of_both(left: i32, right: [i32; 2]) -> proto::JobGraph {
-    let graph = job_graph(&planned(left, right).0, "test".into(), BTreeMap::new(), &context()).unwrap();
+    let graph = job_graph(&planned(left, right).0, "test".into(), BTreeMap::new(), &context()).unwrap().graph;
     check_graph(&graph);
     graph
 }

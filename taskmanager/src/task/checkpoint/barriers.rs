@@ -177,7 +177,7 @@ impl Barriers {
         actions
     }
 
-    /// Whatever began before this checkpoint is over: whoever asked for it is gone. Its barriers may be on their way still.
+    /// Whatever began before this checkpoint is over: the JobMaster that asked for it is gone. Its barriers may be on their way still.
     pub fn forget_before(&mut self, checkpoint: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         for older in self.pending.range(..checkpoint).map(|(id, _)| *id).collect::<Vec<_>>() {

@@ -230,7 +230,7 @@ fn parts_are_sent_while_the_file_is_written_and_the_file_is_there_when_it_is_com
     attempt.complete(1, 1);
     assert_eq!(store.rows("csv", &[]).len(), 40_000);
     assert_eq!(store.bucket.unfinished(), [""; 0]);
-    // Whoever restores the checkpoint finds it committed.
+    // An attempt that restores the checkpoint finds it committed.
     let mut again = Attempt::start(&store.spec("csv", &[]), 1, &Arc::default(), Some(&checkpoint));
     again.close();
     assert_eq!(store.rows("csv", &[]).len(), 40_000);
@@ -280,7 +280,7 @@ fn an_upload_that_is_gone_without_its_file_is_no_commit() {
     files.wait(files.location(&format!("{}/there", store.root())).unwrap().write("1".into())).unwrap();
     let requests = ["there", "gone"].map(|name| {
         let committable = Committable::Upload(upload(name));
-        (upload(name), CommitRequest { committable, is_restored: true, tries: 0 })
+        (upload(name), CommitRequest { committable, is_restored: true })
     });
     let runtime = context(0, 1).runtime;
     let mut note = |upload: &Upload| complete.push(upload.uri.clone());

@@ -225,7 +225,11 @@ fn state_that_no_operator_wants_is_named() {
     // What has no state is not missed.
     metadata.vertices[0].subtasks[0].operators[0] = proto::OperatorSubtaskState { uid: uid(7), ..Default::default() };
     assign(&metadata, "file:/sp", &graph, false).unwrap();
-    metadata.coordinators.push(proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") });
+    metadata.coordinators.push(proto::CoordinatorState {
+        uid: uid(7),
+        state: Bytes::from_static(b"s"),
+        ..Default::default()
+    });
     let error = assign(&metadata, "file:/sp", &graph, false).unwrap_err().to_string();
     assert!(error.contains("enumerator of splits"), "{error}");
 }
@@ -295,7 +299,11 @@ fn a_vertex_that_had_ended_has_ended_and_one_that_had_partly_ended_has_not() {
 #[test]
 fn enumerators_get_their_state() {
     let mut metadata = metadata(1, 7, &[1]);
-    metadata.coordinators.push(proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") });
+    metadata.coordinators.push(proto::CoordinatorState {
+        uid: uid(7),
+        state: Bytes::from_static(b"s"),
+        ..Default::default()
+    });
     let assignment = assign(&metadata, "file:/sp", &graph(vec![vertex(1, 1, &[7])]), false).unwrap();
     assert_eq!(assignment.coordinators[&OperatorId([7; 16])], Bytes::from_static(b"s"));
 }
@@ -365,7 +373,8 @@ fn noted() -> proto::CheckpointMetadata {
         state.channels =
             vec![proto::ChannelState { file: Some(proto::StateFile::default()), rows: 1, ..Default::default() }];
     }
-    metadata.coordinators = vec![proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s") }];
+    metadata.coordinators =
+        vec![proto::CoordinatorState { uid: uid(7), state: Bytes::from_static(b"s"), ..Default::default() }];
     metadata
 }
 

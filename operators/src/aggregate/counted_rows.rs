@@ -13,39 +13,19 @@ use wiesel_state::cache_share::CacheShare;
 use wiesel_state::keyed::{KeptBack, KeyedBackend, ScanOrder, SnapshotOptions};
 
 use super::Rows;
-use super::distinct::{Counts, NumberHasher};
+use super::distinct::Counts;
 use super::keys::KeyStore;
+use super::number_hasher::NumberHasher;
+use super::spill::{Keeping, KeyedBatch};
 use crate::operator::Result;
 use crate::state::write_back::Backend;
 use crate::state::{KeyedRows, RowRange, RowsDescriptor};
 
-/// Values that a group keeps in its own value, at most: a look-up of those is faster. Few in tests, which are to come to rows.
-pub(super) const INLINE: usize = if cfg!(test) { 2 } else { 1024 };
-
 /// Values that are looked through at once, at most, for one that is there.
 const LOOKED_THROUGH: usize = 1 << 12;
 
-/// What functions need that keep rows of their groups: the back end, and the groups' keys.
-pub struct KeyedBatch<'a> {
-    pub(crate) backend: &'a Backend,
-    pub(crate) keys: &'a KeyStore,
-    /// By group the namespace of its key; empty: keys have none.
-    pub(crate) namespaces: &'a [i64],
-}
-
-/// How an operator keeps the rows of its groups.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Keeping {
-    /// Keys are in namespaces, and what is in one goes at once.
-    pub namespaces: bool,
-    /// Milliseconds for which a row is kept after it was written; 0: as long as its group.
-    pub ttl: i64,
-    /// A value is kept once: no row is taken back, and how often it came makes no difference.
-    pub once: bool,
-}
-
 /// The rows of one function: `namespace, if there are any | key of the group | value` → how often it came.
-pub(super) struct DistinctRows {
+pub(super) struct CountedRows {
     table: KeyedRows,
     once: bool,
     /// Rows may expire.
@@ -62,7 +42,7 @@ pub(super) struct Crossings {
     pub(super) weights: Vec<i8>,
 }
 
-impl DistinctRows {
+impl CountedRows {
     pub(super) fn open(
         backend: &mut dyn KeyedBackend,
         name: &str,

@@ -11,24 +11,25 @@ use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use wiesel_common::ending;
 use wiesel_expressions::types::{LogicalType, TypeKind};
-use wiesel_state::keyed::{KeyedBackend, Rows, WriteBatch};
+use wiesel_state::Error as StateError;
+use wiesel_state::keyed::{KeyRange, KeyedBackend, Rows, ScanOrder, WriteBatch};
 
-use super::distinct_rows::KeyedBatch;
 use super::keeps_rows::RowsRequest;
 use super::kept::{Keep, KeptGroups};
 use super::keys::KeyStore;
+use super::spill::KeyedBatch;
 use crate::operator::{Error, Result};
 use crate::rows::KeyCodec;
 use crate::state::bits::Bits;
 use crate::state::cache::PART_BYTES;
-use crate::state::table::{RowTable, TableLayout};
+use crate::state::table::{LAST, RowTable, TableLayout};
 use crate::state::write_back::Backend;
 
 /// Rows that are written at once, at most.
 const PART_ROWS: usize = 1 << 16;
 
 /// The rows of one function: `key of the group | number` → the columns of the entry.
-pub(super) struct KeptRows {
+pub(super) struct NumberedRows {
     table: RowTable,
     numbers: KeyCodec,
     /// Groups of which rows may have changed since they were written.
@@ -88,7 +89,16 @@ impl Pieces {
     }
 }
 
-impl KeptRows {
+/// What was read of a group.
+#[derive(Default)]
+struct ReadGroup {
+    /// The position of its range among those that are read.
+    range: usize,
+    numbers: Pieces,
+    values: Pieces,
+}
+
+impl NumberedRows {
     /// Opens the table `<name>/<position of the function>`, whose entries have these columns.
     pub(super) fn open(
         backend: &mut dyn KeyedBackend,
@@ -222,8 +232,8 @@ impl KeptRows {
         Ok(())
     }
 
-    /// Reads all entries of groups, in the order in which they came: `take` is given those of each group, their numbers and a column
-    /// for each of theirs.
+    /// Reads all entries of groups, each of them there once, in one pass over the table: `take` is given those of each group that has
+    /// some, in the order in which they came, their numbers and a column for each of theirs.
     pub(super) fn read(
         &self,
         keyed: &KeyedBatch<'_>,
@@ -232,22 +242,42 @@ impl KeptRows {
     ) -> Result<()> {
         let backend = keyed.backend.as_ref().ok_or_else(no_backend)?;
         let heads = self.table.heads(&keyed.keys.columns(groups)?, &[], groups.len())?;
-        for at in heads.order() {
+        let order = heads.order();
+        let ends: Vec<Vec<u8>> = order.iter().map(|at| [heads.get(*at), &[LAST]].concat()).collect();
+        let ranges: Vec<KeyRange<'_>> =
+            order.iter().zip(&ends).map(|(at, to)| KeyRange { from: heads.get(*at), to }).collect();
+        let mut give = |read: ReadGroup| -> Result<()> {
             ending::check()?;
-            let head = heads.get(at);
-            let (mut numbers, mut values) = (Pieces::default(), Pieces::default());
-            backend.scan(self.table.id, head, &mut |key, value| {
-                numbers.push(&key[head.len()..]);
-                values.push(value);
-                Ok(ControlFlow::Continue(()))
-            })?;
-            let (numbers, values) = (numbers.into_rows(), values.into_rows());
+            if read.values.ends.is_empty() {
+                return Ok(());
+            }
+            let (numbers, values) = (read.numbers.into_rows(), read.values.into_rows());
             let numbers = self.numbers.decode((0..numbers.len()).map(|row| numbers.get(row)))?;
             let values: Vec<&[u8]> = (0..values.len()).map(|row| values.get(row)).collect();
             let (columns, _) = self.table.columns(&values)?;
-            take(groups[at], numbers[0].as_primitive::<Int64Type>().values(), &columns)?;
+            take(groups[order[read.range]], numbers[0].as_primitive::<Int64Type>().values(), &columns)
+        };
+        let (mut read, mut refused) = (ReadGroup::default(), None);
+        let scanned = backend.scan_ranges(self.table.id, &ranges, ScanOrder::Forwards, &mut |range, key, value| {
+            if range != read.range {
+                let whole = std::mem::replace(&mut read, ReadGroup { range, ..ReadGroup::default() });
+                if let Err(error) = give(whole) {
+                    refused = Some(error);
+                    return Err(StateError::Backend("the rows of a group could not be taken over".into()));
+                }
+            }
+            read.numbers.push(&key[ranges[range].from.len()..]);
+            read.values.push(value);
+            Ok(ControlFlow::Continue(()))
+        });
+        match refused {
+            // It ended the scan, which does not know it.
+            Some(error) => Err(error),
+            None => {
+                scanned?;
+                give(read)
+            }
         }
-        Ok(())
     }
 }
 

@@ -1,0 +1,165 @@
+//! Jobs that outlive their JobManager, over real gRPC, with TaskManagers played by the test and records in memory.
+#![allow(clippy::disallowed_methods, reason = "tests start what they end")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod support;
+
+use std::sync::Arc;
+
+use support::{Cluster, TaskManager, Told, shuffle, until};
+use wiesel_common::id::{AttemptId, JobId};
+use wiesel_jobmanager::cluster::Environment;
+use wiesel_jobmanager::ha::MemoryRecords;
+use wiesel_jobmanager::jobmaster::JobRecords;
+use wiesel_jobmanager::jobmaster::status::JobStatus;
+use wiesel_proto as proto;
+use wiesel_proto::ExecutionState::{Canceled, Finished, Running};
+
+/// Reports come before this is over.
+const LONG: &str = "300 s";
+/// Nothing but what a test has said before comes before this is over.
+const SHORT: &str = "5 s";
+
+/// The JobManager that leads in this epoch. `patience`: how long it waits for reports.
+async fn lead(store: &MemoryRecords, epoch: u64, patience: &str) -> Cluster {
+    let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
+    let recorded_jobs = records.jobs().await.unwrap();
+    let environment =
+        Environment { epoch, recorded_jobs, records: Some(records), adopts_tasks: true, ..Environment::real(None) };
+    Cluster::start_in(&[("heartbeat.timeout", patience)], environment).await
+}
+
+/// A TaskManager that has the slot of a deployment, registered at the next JobManager.
+async fn again(cluster: &Cluster, deployed: &proto::SubmitTasksRequest) -> TaskManager {
+    let job = deployed.graph.as_ref().unwrap().job_id.clone();
+    let held = vec![Some((deployed.tasks[0].allocation_id.clone(), job))];
+    TaskManager::start_holding(cluster, "a", held, None).await
+}
+
+/// Offers its slot with some of the tasks that were deployed there, as they run.
+async fn offer(task_manager: &mut TaskManager, deployed: &proto::SubmitTasksRequest, tasks: &[usize]) -> usize {
+    let job_id = deployed.graph.as_ref().unwrap().job_id.clone();
+    let ask = proto::FindJobMastersRequest { fence: task_manager.fence.clone(), job_ids: vec![job_id.clone()] };
+    let found = task_manager.resource_manager.find_job_masters(ask).await.unwrap().into_inner().job_masters;
+    let report = |task: &usize| proto::TaskReport {
+        allocation_id: deployed.tasks[*task].allocation_id.clone(),
+        attempt_id: deployed.tasks[*task].attempt_id.clone(),
+        attempt_number: deployed.tasks[*task].attempt_number,
+        vertex: deployed.tasks[*task].vertex,
+        subtask: deployed.tasks[*task].subtask,
+        execution: deployed.execution,
+        session: deployed.fence.clone(),
+        state: Running.into(),
+        ..Default::default()
+    };
+    let address = deployed.task_managers[0].clone();
+    let request = proto::OfferSlotsRequest {
+        fence: found[0].fence.clone(),
+        job_id,
+        resource_id: task_manager.resource_id.clone(),
+        rpc_address: address.replacen(":1", ":", 1),
+        data_address: address,
+        slots: vec![proto::SlotOffer { allocation_id: deployed.tasks[0].allocation_id.clone(), index: 0 }],
+        hostname: "localhost".into(),
+        slots_version: task_manager.slots_version(),
+        registration: task_manager.registration,
+        tasks: tasks.iter().map(report).collect(),
+    };
+    task_manager.master.offer_slots(request).await.unwrap().into_inner().accepted.len()
+}
+
+fn attempts(job: &wiesel_jobmanager::jobmaster::JobInfo) -> Vec<(AttemptId, u32)> {
+    job.graph.executions().map(|task| (task.attempt_id, task.attempt_number)).collect()
+}
+
+#[tokio::test]
+async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut before = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = before.next_submit().await;
+    before.run(&deployed).await;
+    let job = first.await_status(id, JobStatus::Running).await;
+    let ran = attempts(&job);
+    drop(first);
+
+    let second = lead(&store, 2, LONG).await;
+    assert_eq!(second.job(id).await.status, JobStatus::Initializing);
+    let mut after = again(&second, &deployed).await;
+    assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1);
+    let job = second.await_status(id, JobStatus::Running).await;
+    assert_eq!(attempts(&job), ran);
+    // What the test says for the TaskManager goes to where the offer says that it is: to the first one, which lives.
+    let Told::Adopt(adopted) = before.next().await else { panic!("something else was told before") };
+    assert_eq!((adopted.attempt_ids.len(), adopted.completed_checkpoint_id), (2, 0));
+    let deployed = proto::SubmitTasksRequest { fence: adopted.fence, ..deployed };
+    after.report_all(&deployed, Finished).await;
+    second.await_status(id, JobStatus::Finished).await;
+    after.next_free().await;
+    until("the record is deleted", async || {
+        let records = JobRecords::lead(Arc::new(store.clone()), 2).await.unwrap();
+        records.jobs().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_whole_when_reports_have_had_their_time_is_ended_and_begins_again() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut before = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = before.next_submit().await;
+    before.run(&deployed).await;
+    first.await_status(id, JobStatus::Running).await;
+    drop(first);
+
+    let second = lead(&store, 2, SHORT).await;
+    let mut after = again(&second, &deployed).await;
+    assert_eq!(offer(&mut after, &deployed, &[0]).await, 1);
+    let cancelled = before.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids, [deployed.tasks[0].attempt_id.clone()]);
+    assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1, "it has the slot already");
+    let ended = proto::SubmitTasksRequest { fence: cancelled.fence, ..deployed.clone() };
+    after.report(&ended, 0, Canceled, None).await.unwrap();
+    let restarted = before.next_submit().await;
+    assert_eq!(restarted.execution, 1, "that number is in the record");
+    assert!(restarted.tasks.iter().all(|task| task.attempt_number == 1));
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut before = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = before.next_submit().await;
+    before.run(&deployed).await;
+    first.await_status(id, JobStatus::Running).await;
+    drop(first);
+
+    let second = lead(&store, 2, LONG).await;
+    let mut after = again(&second, &deployed).await;
+    let (status, _) = second.patch(&format!("/jobs/{id}")).await;
+    assert_eq!(status, 202);
+    assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1);
+    let cancelled = before.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids.len(), 2);
+    let ended = proto::SubmitTasksRequest { fence: cancelled.fence, ..deployed };
+    after.report_all(&ended, Canceled).await;
+    second.await_status(id, JobStatus::Canceled).await;
+}
+
+/// Nothing that is submitted is lost with the JobManager that has taken it, whatever it waits for.
+#[tokio::test]
+async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let id: JobId = first.submit(shuffle(1, 1)).await;
+    drop(first);
+    let second = lead(&store, 2, SHORT).await;
+    let mut task_manager = TaskManager::start(&second, "a", 1).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    second.await_status(id, JobStatus::Finished).await;
+}
