@@ -116,7 +116,7 @@ impl RestoredState for State {
     }
 }
 
-fn start(refusals: u32, from: Option<(u64, Vec<Bytes>)>) -> (SinkOperator<Numbers>, Arc<Mutex<Seen>>, Result<()>) {
+fn start(refusals: usize, from: Option<(u64, Vec<Bytes>)>) -> (SinkOperator<Numbers>, Arc<Mutex<Seen>>, Result<()>) {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let sink = Numbers { seen: seen.clone(), refusals, next: 0, complete: Vec::new() };
     let mut operator = SinkOperator::new(sink);

@@ -2,7 +2,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use wiesel_operators::operator::{Error, OperatorContext, Result};
 use wiesel_operators::sink::{RestoredSink, SinkEntry};

@@ -8,7 +8,7 @@ use crate::rel::{LogicalProject, LogicalWindowTableFunction, Rel, RelNode};
 use crate::rex::Node;
 
 /// Columns of a relation; without any: it has one row at most.
-type Key = BTreeSet<usize>;
+pub(crate) type Key = BTreeSet<usize>;
 
 /// Columns by which the changes of a row are known for its own, whatever becomes of the order of changes of different rows: an
 /// aggregation sends the rows of a group over one edge, those of another group over another. A primary key is believed, as Flink

@@ -11,5 +11,5 @@ mod keys;
 mod windows;
 
 pub(crate) use boundedness::is_bounded;
-pub(crate) use keys::{Key, upsert_keys};
+pub(crate) use keys::upsert_keys;
 pub(crate) use windows::{Bound, WindowKey, WindowTime, bounds, window_keys};
