@@ -159,7 +159,7 @@ expect_status 0 run -e REST="$rest" -e FLINK_PROPERTIES="$ports" -e JOB_MANAGER_
 expect "$OUTPUT" "Received a total of"
 
 testing "number 1 passes signals on and reaps"
-nsenter -t "$jobmanager_first" -m -p -r -S 9999 -G 9999 sh -c '(sleep 1 &) ; exit 0'
+nsenter -t "$jobmanager_first" -m -p -r -w -S 9999 -G 9999 sh -c '(sleep 1 &) ; exit 0'
 is_reaped() { ! ps -o stat= --ppid "$jobmanager_first" | grep -q Z; }
 has_adopted() { [[ $(pgrep -c -P "$jobmanager_first") -ge 2 ]]; }
 eventually 1 has_adopted || fail "an orphan is not its child: $(ps --ppid "$jobmanager_first")"
