@@ -91,7 +91,7 @@ make_debian_package() {
   write_control "$folder"
   cp "$root"/dist/debian/* "$folder/DEBIAN/"
   chmod -R u=rwX,go=rX "$folder"
-  dpkg-deb --root-owner-group -Zxz --build "$folder" "$work/package" >/dev/null
+  dpkg-deb --root-owner-group -Zzstd -z9 --build "$folder" "$work/package" >/dev/null
   appear "$work/package" "wiesel_${version}_$(dpkg --print-architecture).deb"
 }
 

@@ -34,7 +34,7 @@ base=$cache/debian-bookworm-$(dpkg --print-architecture).tar
 if [[ ! -e $base ]]; then
   echo "  making a Debian from its packages (once, half a minute)"
   mkdir -p "$cache"
-  mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+  mirror=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1 || true)
   debootstrap --variant=minbase bookworm "$work/debian" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" \
     || fail "debootstrap: $(tail -n 5 "$work/debootstrap.log")"
   rm -rf "$work"/debian/{dev,proc,sys}/* "$work"/debian/var/cache/apt/archives/*.deb
@@ -77,6 +77,7 @@ container() { # [-v FOLDER:PLACE]... [-e NAME=VALUE]... [-g FOLDER] [-h NAME] --
     [[ -z '$group' ]] || echo 0 >'$group/cgroup.procs'
     mount --bind $image $image
     mount -o remount,bind,ro $image
+    if touch $image/probe 2>/dev/null; then echo 'The root file system can be written.' >&2; exit 99; fi
     mount -t proc proc $image/proc
     mount --rbind /dev $image/dev
     mount -t tmpfs tmpfs $image/tmp
@@ -129,7 +130,7 @@ expect_status 0 run -- id -u
 expect "$OUTPUT" 9999
 expect_status 0 run -- flink --version
 expect_status 1 run -- touch /opt/flink/conf/config.yaml
-expect "$OUTPUT" "Read-only file system"
+expect "$OUTPUT" "Permission denied"
 
 testing "variables of Flink's image"
 expect_status 0 run -e 'ENABLE_BUILT_IN_PLUGINS=flink-s3-fs-hadoop-2.3.0.jar;flink-azure-fs-hadoop-2.3.0.jar' -e SECRET=x -e \
@@ -158,7 +159,7 @@ expect_status 0 run -e REST="$rest" -e FLINK_PROPERTIES="$ports" -e JOB_MANAGER_
 expect "$OUTPUT" "Received a total of"
 
 testing "number 1 passes signals on and reaps"
-nsenter -t "$jobmanager_first" -m -p -r -S 9999 -G 9999 sh -c '(sleep 1 &) ; exit 0'
+nsenter -t "$jobmanager_first" -m -p -r -w -S 9999 -G 9999 sh -c '(sleep 1 &) ; exit 0'
 is_reaped() { ! ps -o stat= --ppid "$jobmanager_first" | grep -q Z; }
 has_adopted() { [[ $(pgrep -c -P "$jobmanager_first") -ge 2 ]]; }
 eventually 1 has_adopted || fail "an orphan is not its child: $(ps --ppid "$jobmanager_first")"
