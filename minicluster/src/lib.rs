@@ -4,7 +4,7 @@
 //! Invariant: nothing outside this machine reaches it, and no process that it did not start joins it: its secret is made anew.
 use std::net::SocketAddr;
 
-use wiesel_common::config::options::{job, jobmanager, memory, rest, taskmanager};
+use wiesel_common::config::options::{high_availability, job, jobmanager, memory, rest, taskmanager};
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::secret::{SECRET, Secret};
 use wiesel_jobmanager::cluster::{self, Environment, JobManager};
@@ -106,6 +106,8 @@ fn local(configuration: &Configuration) -> Result<Configuration, ConfigError> {
         (taskmanager::RESOURCE_ID.key(), TASK_MANAGER),
         (taskmanager::SLOTS.key(), slots.as_str()),
         (SECRET.key(), secret.as_str()),
+        // Never a candidate for the lead of the cluster that the configuration is written for.
+        (high_availability::TYPE.key(), "NONE"),
     ] {
         local.set(key, value);
     }
@@ -150,11 +152,13 @@ mod tests {
             ("taskmanager.bind-host", "0.0.0.0"),
             ("taskmanager.data.bind-port", "7000"),
             ("security.internal.secret", "that of another cluster"),
+            ("high-availability.type", "object-store"),
         ]);
         let local = local(&configured).unwrap();
         for option in [&jobmanager::RPC_ADDRESS, &jobmanager::BIND_HOST, &rest::BIND_ADDRESS, &taskmanager::BIND_HOST] {
             assert_eq!(local.get(option).unwrap().into_string(), LOOPBACK);
         }
+        assert_eq!(local.get(&high_availability::TYPE), Ok(high_availability::HighAvailabilityMode::None));
         assert_eq!(local.get(&jobmanager::RPC_BIND_PORT), Ok(0));
         assert_eq!(local.get(&rest::BIND_PORT).unwrap().iter().collect::<Vec<u16>>(), [0_u16]);
         assert_eq!(local.get(&taskmanager::DATA_BIND_PORT).unwrap().iter().collect::<Vec<u16>>(), [0_u16]);
