@@ -5,14 +5,16 @@ mod support;
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use support::{Cluster, TaskManager, Told, shuffle, until};
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_jobmanager::cluster::Environment;
-use wiesel_jobmanager::ha::MemoryRecords;
+use wiesel_jobmanager::ha::{MemoryRecords, RecordKey, RecordStore};
 use wiesel_jobmanager::jobmaster::JobRecords;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Canceled, Finished, Running};
+use wiesel_proto::{JobDecision, JobResult};
 
 /// Reports come before this is over.
 const LONG: &str = "300 s";
@@ -67,6 +69,24 @@ async fn offer(task_manager: &mut TaskManager, deployed: &proto::SubmitTasksRequ
     task_manager.master.offer_slots(request).await.unwrap().into_inner().accepted.len()
 }
 
+/// Changes the record of a job that nobody leads, as a leader of this epoch.
+async fn change_record(store: &MemoryRecords, epoch: u64, id: JobId, change: impl FnOnce(&mut proto::JobRecord)) {
+    store.fence(epoch).await.unwrap();
+    let found = store.read(epoch, RecordKey::Job(id)).await.unwrap().unwrap();
+    let mut record = proto::JobRecord::decode(found.bytes).unwrap();
+    change(&mut record);
+    let bytes = record.encode_to_vec().into();
+    store.write(epoch, RecordKey::Job(id), Some(&found.version), bytes).await.unwrap();
+}
+
+async fn until_the_record_is_deleted(store: &MemoryRecords, epoch: u64) {
+    until("the record is deleted", async || {
+        let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
+        records.jobs().await.unwrap().is_empty().then_some(())
+    })
+    .await;
+}
+
 fn attempts(job: &wiesel_jobmanager::jobmaster::JobInfo) -> Vec<(AttemptId, u32)> {
     job.graph.executions().map(|task| (task.attempt_id, task.attempt_number)).collect()
 }
@@ -96,11 +116,7 @@ async fn tasks_that_run_when_a_job_manager_dies_go_on_under_the_next() {
     after.report_all(&deployed, Finished).await;
     second.await_status(id, JobStatus::Finished).await;
     after.next_free().await;
-    until("the record is deleted", async || {
-        let records = JobRecords::lead(Arc::new(store.clone()), 2).await.unwrap();
-        records.jobs().await.unwrap().is_empty().then_some(())
-    })
-    .await;
+    until_the_record_is_deleted(&store, 2).await;
 }
 
 #[tokio::test]
@@ -162,4 +178,33 @@ async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager()
     let deployed = task_manager.next_submit().await;
     task_manager.report_all(&deployed, Finished).await;
     second.await_status(id, JobStatus::Finished).await;
+}
+
+/// Failed before: a job that was cancelled, or had failed, before it began was begun by the next JobManager.
+#[tokio::test]
+async fn a_job_that_was_to_end_before_it_had_begun_does_not_begin() {
+    for (decision, result, status) in [
+        (JobDecision::Cancel, JobResult::None, JobStatus::Canceled),
+        (JobDecision::Cancel, JobResult::Canceled, JobStatus::Canceled),
+        (JobDecision::Fail, JobResult::None, JobStatus::Failed),
+        (JobDecision::Fail, JobResult::Failed, JobStatus::Failed),
+    ] {
+        let store = MemoryRecords::default();
+        let first = lead(&store, 1, LONG).await;
+        let id = first.submit(shuffle(1, 1)).await;
+        drop(first);
+        change_record(&store, 2, id, |record| {
+            record.started = false;
+            record.set_decision(decision);
+            record.set_result(result);
+            let failure = proto::Failure { message: "no such savepoint".into(), ..Default::default() };
+            record.failure = (decision == JobDecision::Fail).then_some(failure);
+        })
+        .await;
+        let second = lead(&store, 3, SHORT).await;
+        let job = second.await_status(id, status).await;
+        let message = job.failure.as_ref().map(|failure| failure.message.as_str());
+        assert_eq!(message, (status == JobStatus::Failed).then_some("no such savepoint"));
+        until_the_record_is_deleted(&store, 3).await;
+    }
 }

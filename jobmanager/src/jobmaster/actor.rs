@@ -312,6 +312,9 @@ impl JobMaster {
         if self.recorder.record().started {
             return self.begin_taking_over();
         }
+        if self.ends_before_it_begins() {
+            return;
+        }
         if let Some(submission) = self.submission.take() {
             self.recorder.queue(Wanted::Submitted(submission));
         }

@@ -105,6 +105,21 @@ impl JobMaster {
         }
     }
 
+    /// Ends a job that had not begun under another JobMaster, and was to end there or had ended. False: it is to begin.
+    pub(super) fn ends_before_it_begins(&mut self) -> bool {
+        let record = self.recorder.record();
+        let (failure, unrecoverable) = (record.failure.clone().map(FailureInfo::from), record.unrecoverable);
+        match (status_of(record.result()), record.decision()) {
+            (Some(status), _) => self.scheduler.has_ended(status, failure, unrecoverable, &mut self.env),
+            (None, JobDecision::None) => return false,
+            (None, JobDecision::Cancel) => self.scheduler.cancel(&mut self.env),
+            (None, JobDecision::Fail) => {
+                self.scheduler.start_failed(failure.unwrap_or_else(was_failing), &mut self.env);
+            }
+        }
+        true
+    }
+
     /// Goes on with a job that has begun under another JobMaster.
     pub(super) fn begin_taking_over(&mut self) {
         self.answer_callers_of_another(&self.recorder.record().savepoints);
@@ -497,12 +512,16 @@ impl JobMaster {
             JobDecision::None => {}
             JobDecision::Cancel => self.scheduler.cancel(&mut self.env),
             JobDecision::Fail => {
-                let cause = failure.map(FailureInfo::from);
-                let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The job was failing."));
+                let cause = failure.map_or_else(was_failing, FailureInfo::from);
                 self.scheduler.go_on_failing(cause, unrecoverable, &mut self.env);
             }
         }
     }
+}
+
+/// Why a job fails whose record does not say it.
+fn was_failing() -> FailureInfo {
+    FailureInfo::new(failure::INTERNAL, "The job was failing.")
 }
 
 /// Attempts by the registration of the TaskManager that has offered their slots. One that registered later under the same id is another
