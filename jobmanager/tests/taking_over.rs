@@ -79,6 +79,12 @@ async fn change_record(store: &MemoryRecords, epoch: u64, id: JobId, change: imp
     store.write(epoch, RecordKey::Job(id), Some(&found.version), bytes).await.unwrap();
 }
 
+/// The record of a job, for a leader of this epoch.
+async fn record(store: &MemoryRecords, epoch: u64, id: JobId) -> proto::JobRecord {
+    let found = store.read(epoch, RecordKey::Job(id)).await.unwrap().unwrap();
+    proto::JobRecord::decode(found.bytes).unwrap()
+}
+
 async fn until_the_record_is_deleted(store: &MemoryRecords, epoch: u64) {
     until("the record is deleted", async || {
         let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
@@ -206,5 +212,38 @@ async fn a_job_that_was_to_end_before_it_had_begun_does_not_begin() {
         let message = job.failure.as_ref().map(|failure| failure.message.as_str());
         assert_eq!(message, (status == JobStatus::Failed).then_some("no such savepoint"));
         until_the_record_is_deleted(&store, 3).await;
+    }
+}
+
+/// Failed before: the pointers to them left the record and what they lead to was swept; and a job that had failed lost its cause, and
+/// with it that its checkpoints stay whatever the retention says.
+#[tokio::test]
+async fn checkpoints_that_are_not_found_stay_when_a_job_is_cancelled() {
+    for (result, status) in [(JobResult::None, JobStatus::Canceled), (JobResult::Failed, JobStatus::Failed)] {
+        let store = MemoryRecords::default();
+        let first = lead(&store, 1, LONG).await;
+        let id = first.submit(shuffle(1, 1)).await;
+        drop(first);
+        let has_failed = result == JobResult::Failed;
+        change_record(&store, 2, id, |record| {
+            record.started = true;
+            record.set_result(result);
+            record.set_decision(if has_failed { JobDecision::Fail } else { JobDecision::None });
+            record.unrecoverable = has_failed;
+            record.failure = has_failed.then(proto::Failure::default);
+            // In a store that this JobManager does not reach.
+            let pointer = "hdfs://nowhere/chk-1".into();
+            record.checkpoints = vec![proto::RecordedCheckpoint { checkpoint_id: 1, pointer, ..Default::default() }];
+        })
+        .await;
+        let second = lead(&store, 3, SHORT).await;
+        assert_eq!(second.patch(&format!("/jobs/{id}")).await.0, 202);
+        second.await_status(id, status).await;
+        let left = until("its end is recorded", async || {
+            let record = record(&store, 3, id).await;
+            (record.result() != JobResult::None).then_some(record)
+        })
+        .await;
+        assert_eq!((left.checkpoints.len(), left.unrecoverable, left.failure.is_some()), (1, has_failed, has_failed));
     }
 }

@@ -175,6 +175,8 @@ pub(crate) struct JobMaster {
     pub(super) taking_over: Option<Box<TakingOver>>,
     /// Calls under way that tell TaskManagers which tasks the job has taken over.
     pub(super) adopting: usize,
+    /// The checkpoints of the record were not found, and the job ends all the same: they stay for the next leader, with the record.
+    pub(super) leaves_checkpoints: bool,
     /// The job goes on under another JobMaster, or may.
     pub(super) left: bool,
     pub(super) terminated: bool,
@@ -245,6 +247,7 @@ impl JobMaster {
             cancellations: Vec::new(),
             taking_over: None,
             adopting: 0,
+            leaves_checkpoints: false,
             left: false,
             terminated: false,
         };

@@ -17,7 +17,7 @@ use tokio::task::Id;
 use tonic::Status;
 use wiesel_common::id::{AllocationId, AttemptId, OperatorId};
 use wiesel_proto as proto;
-use wiesel_proto::{ExecutionState, JobDecision};
+use wiesel_proto::{ExecutionState, JobDecision, JobResult};
 
 use super::Message;
 use super::actor::{Completion, JobMaster};
@@ -60,6 +60,8 @@ pub(super) struct TakingOver {
     is_over: bool,
     /// All have had their time.
     is_late: bool,
+    /// A user wants the job to end.
+    is_cancelled: bool,
     /// Slots that are offered.
     slots: BTreeMap<AllocationId, JobSlot>,
     reports: BTreeMap<AttemptId, Reported>,
@@ -140,18 +142,23 @@ impl JobMaster {
         }
         taking_over.stopped_with = left.stopped_with.map(Arc::new);
         self.go_on_with_claim(&left.retained);
-        let record = self.recorder.record();
-        let (foreign, first) = (record.foreign_files.iter().cloned().collect(), record.checkpoints_until);
-        let ended = status_of(record.result()).map(|status| (status, record.failure.clone(), record.unrecoverable));
+        let foreign = self.recorder.record().foreign_files.iter().cloned().collect();
         let now = self.now();
         self.checkpoints.go_on_from(left.retained, foreign, now);
-        self.checkpoints.number_from(first);
         let stopped_with = self.recorder.record().stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
         for savepoint in &self.recorder.record().savepoints {
             if Some(savepoint.checkpoint_id) != stopped_with {
                 self.checkpoints.savepoint_failed(savepoint.checkpoint_id, &savepoint.target, now);
             }
         }
+        self.end_or_decide();
+    }
+
+    /// The checkpoints are found, or are not waited for.
+    fn end_or_decide(&mut self) {
+        let record = self.recorder.record();
+        let ended = status_of(record.result()).map(|status| (status, record.failure.clone(), record.unrecoverable));
+        self.checkpoints.number_from(record.checkpoints_until);
         match ended {
             Some((status, failure, unrecoverable)) => {
                 self.taking_over = None;
@@ -259,19 +266,30 @@ impl JobMaster {
         self.decide_if_complete();
     }
 
-    /// A job that was cancelled waits for its checkpoints no longer than for reports.
+    /// A job that was cancelled waits for its checkpoints no longer than for reports. Nothing is deleted then: what is not known
+    /// to be one of them may be one.
     fn end_without_checkpoints(&mut self) {
-        let is_late = |taking_over: &TakingOver| taking_over.is_late && !taking_over.has_found_checkpoints;
-        let waits = self.taking_over.as_deref().is_some_and(is_late);
-        if waits && self.recorder.record().decision() == JobDecision::Cancel {
-            tracing::warn!(job_id = %self.job_id(), "the checkpoints of a job that is cancelled are not found: they stay");
-            self.checkpoints_found(LeftCheckpoints { retained: Vec::new(), stopped_with: None });
+        let was_cancelled = self.recorder.record().decision() == JobDecision::Cancel;
+        let job_id = self.job_id();
+        let Some(taking_over) = &mut self.taking_over else { return };
+        let is_cancelled = taking_over.is_cancelled || was_cancelled;
+        if !is_cancelled || !taking_over.is_late || std::mem::replace(&mut taking_over.has_found_checkpoints, true) {
+            return;
         }
+        tracing::warn!(%job_id, "the checkpoints of a job that is cancelled are not found: they stay, and its record with them, for the next JobManager");
+        self.leaves_checkpoints = true;
+        self.end_or_decide();
     }
 
-    /// A user wants the job to end: its tasks, which may run, are cancelled when it is known where.
+    /// A user wants the job to end: its tasks, which may run, are cancelled when it is known where. A job that has ended did so as
+    /// its record says.
     pub(super) fn cancel_while_taking_over(&mut self) {
-        self.note_decision(JobDecision::Cancel, None);
+        if self.recorder.record().result() == JobResult::None {
+            self.note_decision(JobDecision::Cancel, None);
+        }
+        if let Some(taking_over) = &mut self.taking_over {
+            taking_over.is_cancelled = true;
+        }
         self.end_without_checkpoints();
     }
 
