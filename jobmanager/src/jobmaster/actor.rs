@@ -609,7 +609,10 @@ impl JobMaster {
                 self.log_restart(delay);
                 self.after(delay, Completion::RestartDue { restart });
             }
-            Action::Terminated => self.terminated = true,
+            // What was decided since then is in the record as well before the job is over: nobody writes it any more.
+            Action::Terminated => {
+                self.terminated |= self.recorder.is_durable_or_awaited(Wanted::Scheduler(Action::Terminated));
+            }
         }
     }
 

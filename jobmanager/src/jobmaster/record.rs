@@ -78,6 +78,8 @@ impl JobRecords {
                 Err(RecordError::Unknown { .. } | RecordError::Conflict { .. }) => {
                     match self.read_back(key, run).await? {
                         Some(found) if found.bytes == bytes => return Ok(found.version),
+                        // It was deleted: this write is too late.
+                        None if expected.is_some() => return Err(RecordError::Conflict { key }),
                         found => expected = found.map(|found| found.version),
                     }
                 }
@@ -268,6 +270,15 @@ impl<T> JobRecorder<T> {
         self.records.is_none() || self.durable_revision == self.record.revision
     }
 
+    /// Whether the record is durable as it is now. If not, this is to be done once it is, behind all that waits.
+    pub(super) fn is_durable_or_awaited(&mut self, wanted: T) -> bool {
+        let is_durable = self.is_durable();
+        if !is_durable {
+            self.queue(wanted);
+        }
+        is_durable
+    }
+
     /// The write that is to be made now, with the revision that it makes durable.
     pub(super) fn write(&mut self) -> Option<(u64, Write)> {
         if self.writing || self.is_durable() {
@@ -354,6 +365,26 @@ mod tests {
         assert!(recorder.is_durable() && recorder.write().is_none());
     }
 
+    /// Failed before: a caller heard that a savepoint is complete, and the record had it under way for ever, so that the next leader
+    /// deleted it.
+    #[tokio::test]
+    async fn a_job_is_over_when_all_that_was_decided_by_then_is_in_the_record() {
+        let store = MemoryRecords::default();
+        let mut recorder = JobRecorder::of_new(JOB, Some(records(&store, 1).await), new_record(7));
+        recorder.change([None; 2], |record| record.set_result(proto::JobResult::Finished));
+        recorder.queue("over");
+        let (revision, result) = recorder.write().unwrap();
+        recorder.change([None; 2], |record| record.savepoints.clear());
+        recorder.queue("savepoint is complete");
+        recorder.written(revision, result.run().await.unwrap());
+        assert_eq!(recorder.next_due(), Some("over"));
+        assert!(!recorder.is_durable_or_awaited("over"));
+        assert_eq!(recorder.next_due(), None);
+        write(&mut recorder).await;
+        assert_eq!((recorder.next_due(), recorder.next_due()), (Some("savepoint is complete"), Some("over")));
+        assert!(recorder.is_durable_or_awaited("over") && recorder.next_due().is_none());
+    }
+
     #[test]
     fn without_records_nothing_waits() {
         let mut recorder = JobRecorder::of_new(JOB, None, new_record(7));
@@ -399,6 +430,20 @@ mod tests {
         let (_, second) = other.write().unwrap();
         assert!(matches!(second.run().await, Err(RecordError::Conflict { .. })));
         assert_eq!(own.jobs().await.unwrap()[0].record.run, 7);
+    }
+
+    /// Failed before: it was written anew, and stayed.
+    #[tokio::test]
+    async fn a_write_behind_the_deletion_of_a_record_does_not_bring_it_back() {
+        let store = MemoryRecords::default();
+        let own = records(&store, 1).await;
+        let mut recorder = JobRecorder::<()>::of_new(JOB, Some(own.clone()), new_record(7));
+        write(&mut recorder).await;
+        recorder.change([None; 2], |record| record.execution = 4);
+        let (_, late) = recorder.write().unwrap();
+        recorder.forget().await;
+        assert!(matches!(late.run().await, Err(RecordError::Conflict { .. })));
+        assert!(own.jobs().await.unwrap().is_empty());
     }
 
     #[tokio::test]

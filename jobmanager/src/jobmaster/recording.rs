@@ -89,6 +89,10 @@ impl JobMaster {
     }
 
     fn write_record(&mut self) {
+        // What the next JobMaster has to know of a job that is over is in its record.
+        if self.terminated {
+            return;
+        }
         if let Some((revision, write)) = self.recorder.write() {
             self.spawn(async move { Completion::Recorded { revision, result: write.run().await } });
         }
