@@ -142,16 +142,39 @@ impl JobMaster {
         }
         taking_over.stopped_with = left.stopped_with.map(Arc::new);
         self.go_on_with_claim(&left.retained);
+        let misses_some = self.misses_what_stays(&left.retained);
         let foreign = self.recorder.record().foreign_files.iter().cloned().collect();
+        self.checkpoints.go_on_from(left.retained, foreign);
+        if !misses_some {
+            self.look_for_left_files();
+        }
+        self.end_or_decide();
+    }
+
+    /// Whether the job has ended and checkpoints are not there that are to outlive it. A user may have deleted them; or this machine does
+    /// not see the folder yet, and what it sees of it later is not to be taken for files that belong to no checkpoint.
+    fn misses_what_stays(&self, found: &[CompletedCheckpoint]) -> bool {
+        let record = self.recorder.record();
+        let Some(status) = status_of(record.result()) else { return false };
+        let misses = found.len() < record.checkpoints.len() && self.checkpoints.outlive(status, record.unrecoverable);
+        if misses {
+            let (job_id, found, recorded) = (self.job_id(), found.len(), record.checkpoints.len());
+            tracing::warn!(%job_id, found, recorded, "not all retained checkpoints of a job that is over are there: what belongs to none of them is not looked for");
+        }
+        misses
+    }
+
+    /// Has deleted what another JobMaster has left that is in no record, and what it has left of savepoints.
+    fn look_for_left_files(&mut self) {
         let now = self.now();
-        self.checkpoints.go_on_from(left.retained, foreign, now);
-        let stopped_with = self.recorder.record().stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
-        for savepoint in &self.recorder.record().savepoints {
+        self.checkpoints.look_for_left_files(now);
+        let record = self.recorder.record();
+        let stopped_with = record.stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
+        for savepoint in &record.savepoints {
             if Some(savepoint.checkpoint_id) != stopped_with {
                 self.checkpoints.savepoint_failed(savepoint.checkpoint_id, &savepoint.target, now);
             }
         }
-        self.end_or_decide();
     }
 
     /// The checkpoints are found, or are not waited for.
