@@ -12,7 +12,9 @@ use prost::Message;
 use wiesel_common::fault;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
+use wiesel_proto::{JobDecision, JobResult};
 
+use crate::failure::FailureInfo;
 use crate::ha::{MAX_RECORD, Record, RecordError, RecordKey, RecordKind, RecordStore, Version};
 
 /// The version of the records that are written.
@@ -103,6 +105,39 @@ impl JobRecords {
                         None => return Ok(()),
                     }
                 }
+                Err(error @ RecordError::Unreachable { .. }) => self.try_again(key, &error).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Puts into the record of a job whose JobMaster has ended without a word that the job is failing, unless its end is decided: it
+    /// is not to run again under the next leader. Its checkpoints stay, because nobody knows what it has come to.
+    ///
+    /// # Errors
+    /// A later leader has begun, or the record cannot be read.
+    pub(crate) async fn give_up(&self, job: JobId, cause: FailureInfo) -> Result<(), RecordError> {
+        let key = RecordKey::Job(job);
+        let failure = proto::Failure::from(cause);
+        loop {
+            let written = match self.store.read(self.epoch, key).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Record { bytes, version })) => {
+                    let damaged = |reason: String| RecordError::Damaged { place: key.to_string(), reason };
+                    let mut record = decode(bytes, job).map_err(damaged)?;
+                    if record.decision() != JobDecision::None || record.result() != JobResult::None {
+                        return Ok(());
+                    }
+                    record.set_decision(JobDecision::Fail);
+                    (record.failure, record.unrecoverable) = (Some(failure.clone()), true);
+                    record.revision += 1;
+                    self.store.write(self.epoch, key, Some(&version), record.encode_to_vec().into()).await.map(drop)
+                }
+                Err(error) => Err(error),
+            };
+            match written {
+                // What the JobMaster was writing may come yet.
+                Err(RecordError::Unknown { .. } | RecordError::Conflict { .. }) => {}
                 Err(error @ RecordError::Unreachable { .. }) => self.try_again(key, &error).await,
                 outcome => return outcome,
             }
@@ -444,6 +479,31 @@ mod tests {
         recorder.forget().await;
         assert!(matches!(late.run().await, Err(RecordError::Conflict { .. })));
         assert!(own.jobs().await.unwrap().is_empty());
+    }
+
+    /// Failed before: its client was told that it has failed, and the next leader ran it again.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_whose_job_master_has_ended_without_a_word_fails_under_the_next_leader_too() {
+        let store = MemoryRecords::default();
+        let own = records(&store, 1).await;
+        let cause = || FailureInfo::new("c", "it panicked");
+        own.give_up(JOB, cause()).await.unwrap();
+        let mut recorder = JobRecorder::<()>::of_new(JOB, Some(own.clone()), new_record(7));
+        write(&mut recorder).await;
+        recorder.change([None; 2], |record| record.execution = 4);
+        let (_, late) = recorder.write().unwrap();
+        store.lose_calls(2);
+        own.give_up(JOB, cause()).await.unwrap();
+        let left = own.jobs().await.unwrap().remove(0).record;
+        assert_eq!((left.decision(), left.unrecoverable), (JobDecision::Fail, true));
+        assert_eq!(left.failure.as_ref().map(|failure| failure.message.as_str()), Some("it panicked"));
+        drop(late);
+        // What is decided stays so.
+        store.lose_answers(1);
+        own.give_up(JOB, FailureInfo::new("c", "another")).await.unwrap();
+        assert_eq!(own.jobs().await.unwrap()[0].record, left);
+        records(&store, 2).await;
+        assert!(matches!(own.give_up(JOB, cause()).await, Err(RecordError::Superseded { .. })));
     }
 
     #[tokio::test]
