@@ -156,9 +156,11 @@ impl JobMaster {
     fn misses_what_stays(&self, found: &[CompletedCheckpoint]) -> bool {
         let record = self.recorder.record();
         let Some(status) = status_of(record.result()) else { return false };
-        let misses = found.len() < record.checkpoints.len() && self.checkpoints.outlive(status, record.unrecoverable);
+        let found = found.iter().filter(|checkpoint| checkpoint.owner != Owner::Other).count();
+        let recorded = record.checkpoints.iter().filter(|known| known.owner() != proto::CheckpointOwner::Other).count();
+        let misses = found < recorded && self.checkpoints.outlive(status, record.unrecoverable);
         if misses {
-            let (job_id, found, recorded) = (self.job_id(), found.len(), record.checkpoints.len());
+            let job_id = self.job_id();
             tracing::warn!(%job_id, found, recorded, "not all retained checkpoints of a job that is over are there: what belongs to none of them is not looked for");
         }
         misses
