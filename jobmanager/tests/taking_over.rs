@@ -5,14 +5,16 @@ mod support;
 
 use std::sync::Arc;
 
-use support::{Cluster, TaskManager, Told, shuffle};
+use prost::Message as _;
+use support::{Cluster, TaskManager, Told, shuffle, until};
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_jobmanager::cluster::Environment;
-use wiesel_jobmanager::ha::MemoryRecords;
+use wiesel_jobmanager::ha::{MemoryRecords, RecordKey, RecordStore};
 use wiesel_jobmanager::jobmaster::JobRecords;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_proto as proto;
 use wiesel_proto::ExecutionState::{Canceled, Finished, Running};
+use wiesel_proto::{JobDecision, JobResult};
 
 /// Reports come before this is over.
 const LONG: &str = "300 s";
@@ -21,11 +23,15 @@ const SHORT: &str = "5 s";
 
 /// The JobManager that leads in this epoch. `patience`: how long it waits for reports.
 async fn lead(store: &MemoryRecords, epoch: u64, patience: &str) -> Cluster {
+    lead_with(store, epoch, &[("heartbeat.timeout", patience)]).await
+}
+
+async fn lead_with(store: &MemoryRecords, epoch: u64, pairs: &[(&str, &str)]) -> Cluster {
     let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
     let recorded_jobs = records.jobs().await.unwrap();
     let environment =
         Environment { epoch, recorded_jobs, records: Some(records), adopts_tasks: true, ..Environment::real(None) };
-    Cluster::start_in(&[("heartbeat.timeout", patience)], environment).await
+    Cluster::start_in(pairs, environment).await
 }
 
 /// A TaskManager that has the slot of a deployment, registered at the next JobManager.
@@ -65,6 +71,30 @@ async fn offer(task_manager: &mut TaskManager, deployed: &proto::SubmitTasksRequ
         tasks: tasks.iter().map(report).collect(),
     };
     task_manager.master.offer_slots(request).await.unwrap().into_inner().accepted.len()
+}
+
+/// Changes the record of a job that nobody leads, as a leader of this epoch.
+async fn change_record(store: &MemoryRecords, epoch: u64, id: JobId, change: impl FnOnce(&mut proto::JobRecord)) {
+    store.fence(epoch).await.unwrap();
+    let found = store.read(epoch, RecordKey::Job(id)).await.unwrap().unwrap();
+    let mut record = proto::JobRecord::decode(found.bytes).unwrap();
+    change(&mut record);
+    let bytes = record.encode_to_vec().into();
+    store.write(epoch, RecordKey::Job(id), Some(&found.version), bytes).await.unwrap();
+}
+
+/// The record of a job, for a leader of this epoch.
+async fn record(store: &MemoryRecords, epoch: u64, id: JobId) -> proto::JobRecord {
+    let found = store.read(epoch, RecordKey::Job(id)).await.unwrap().unwrap();
+    proto::JobRecord::decode(found.bytes).unwrap()
+}
+
+async fn until_the_record_is_deleted(store: &MemoryRecords, epoch: u64) {
+    until("the record is deleted", async || {
+        let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
+        records.jobs().await.unwrap().is_empty().then_some(())
+    })
+    .await;
 }
 
 fn attempts(job: &wiesel_jobmanager::jobmaster::JobInfo) -> Vec<(AttemptId, u32)> {
@@ -161,4 +191,89 @@ async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager()
     let deployed = task_manager.next_submit().await;
     task_manager.report_all(&deployed, Finished).await;
     second.await_status(id, JobStatus::Finished).await;
+}
+
+/// Failed before: a job that was cancelled, or had failed, before it began was begun by the next JobManager.
+#[tokio::test]
+async fn a_job_that_was_to_end_before_it_had_begun_does_not_begin() {
+    for (decision, result, status) in [
+        (JobDecision::Cancel, JobResult::None, JobStatus::Canceled),
+        (JobDecision::Cancel, JobResult::Canceled, JobStatus::Canceled),
+        (JobDecision::Fail, JobResult::None, JobStatus::Failed),
+        (JobDecision::Fail, JobResult::Failed, JobStatus::Failed),
+    ] {
+        let store = MemoryRecords::default();
+        let first = lead(&store, 1, LONG).await;
+        let id = first.submit(shuffle(1, 1)).await;
+        drop(first);
+        change_record(&store, 2, id, |record| {
+            record.started = false;
+            record.set_decision(decision);
+            record.set_result(result);
+            let failure = proto::Failure { message: "no such savepoint".into(), ..Default::default() };
+            record.failure = (decision == JobDecision::Fail).then_some(failure);
+        })
+        .await;
+        let second = lead(&store, 3, SHORT).await;
+        let job = second.await_status(id, status).await;
+        let message = job.failure.as_ref().map(|failure| failure.message.as_str());
+        assert_eq!(message, (status == JobStatus::Failed).then_some("no such savepoint"));
+        until_the_record_is_deleted(&store, 3).await;
+    }
+}
+
+/// Failed before: the pointers to them left the record and what they lead to was swept; and a job that had failed lost its cause, and
+/// with it that its checkpoints stay whatever the retention says.
+#[tokio::test]
+async fn checkpoints_that_are_not_found_stay_when_a_job_is_cancelled() {
+    for (result, status) in [(JobResult::None, JobStatus::Canceled), (JobResult::Failed, JobStatus::Failed)] {
+        let store = MemoryRecords::default();
+        let first = lead(&store, 1, LONG).await;
+        let id = first.submit(shuffle(1, 1)).await;
+        drop(first);
+        let has_failed = result == JobResult::Failed;
+        change_record(&store, 2, id, |record| {
+            record.started = true;
+            record.set_result(result);
+            record.set_decision(if has_failed { JobDecision::Fail } else { JobDecision::None });
+            record.unrecoverable = has_failed;
+            record.failure = has_failed.then(proto::Failure::default);
+            // In a store that this JobManager does not reach.
+            let pointer = "hdfs://nowhere/chk-1".into();
+            record.checkpoints = vec![proto::RecordedCheckpoint { checkpoint_id: 1, pointer, ..Default::default() }];
+        })
+        .await;
+        let second = lead(&store, 3, SHORT).await;
+        assert_eq!(second.patch(&format!("/jobs/{id}")).await.0, 202);
+        second.await_status(id, status).await;
+        let left = until("its end is recorded", async || {
+            let record = record(&store, 3, id).await;
+            (record.result() != JobResult::None).then_some(record)
+        })
+        .await;
+        assert_eq!((left.checkpoints.len(), left.unrecoverable, left.failure.is_some()), (1, has_failed, has_failed));
+    }
+}
+
+/// Failed before: the job's folder was looked through for what belongs to no checkpoint, for ten minutes. A retained checkpoint that is
+/// seen there only then, because a volume was not mounted yet, would have been deleted.
+#[tokio::test]
+async fn nothing_is_looked_for_where_checkpoints_that_stay_are_not_seen() {
+    let (store, folder) = (MemoryRecords::default(), tempfile::tempdir().unwrap());
+    let first = lead(&store, 1, LONG).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    drop(first);
+    change_record(&store, 2, id, |record| {
+        record.started = true;
+        record.set_decision(JobDecision::Cancel);
+        record.set_result(JobResult::Canceled);
+        let pointer = folder.path().join("chk-1").display().to_string();
+        record.checkpoints = vec![proto::RecordedCheckpoint { checkpoint_id: 1, pointer, ..Default::default() }];
+    })
+    .await;
+    let retention = ("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+    let directory = ("execution.checkpointing.dir", folder.path().to_str().unwrap());
+    let second = lead_with(&store, 3, &[("heartbeat.timeout", LONG), retention, directory]).await;
+    second.await_status(id, JobStatus::Canceled).await;
+    until_the_record_is_deleted(&store, 3).await;
 }

@@ -190,8 +190,8 @@ pub struct Dispatcher {
     context: JobMasterContext,
     /// Of jobs that outlive the JobManager.
     records: Option<JobRecords>,
-    /// Who waits for a submitted job to be recorded.
-    submissions: JoinSet<()>,
+    /// Who waits for a submitted job to be recorded, and ends of jobs that are recorded for their JobMasters.
+    recordings: JoinSet<()>,
     store: JobStoreOptions,
     receiver: mpsc::UnboundedReceiver<Message>,
     masters: JobMasters,
@@ -226,7 +226,7 @@ impl Dispatcher {
         let mut dispatcher = Self {
             context,
             records,
-            submissions: JoinSet::new(),
+            recordings: JoinSet::new(),
             archive: Archive::new(store.clone()),
             store,
             receiver,
@@ -252,7 +252,7 @@ impl Dispatcher {
                     None => break,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended),
-                Some(_) = self.submissions.join_next() => {}
+                Some(_) = self.recordings.join_next() => {}
                 Some(done) = self.aftermaths.join_next_with_id() => {
                     let task = done.map_or_else(|error| error.id(), |(task, ())| task);
                     self.looked_after.remove(&task);
@@ -332,7 +332,7 @@ impl Dispatcher {
             return;
         };
         let id = *id;
-        self.submissions.spawn(async move {
+        self.recordings.spawn(async move {
             let outcome = match recorded.await {
                 Ok(Ok(())) => Ok(id),
                 Ok(Err(reason)) => Err(SubmitError::NotRecorded(reason)),
@@ -428,6 +428,7 @@ impl Dispatcher {
             self.context.resource_manager.send(release);
             self.context.collectors.job_ended(job.id, JobStatus::Failed, now.monotonic);
             let cause = FailureInfo::new(failure::INTERNAL, "The JobMaster ended abnormally; its log says more.");
+            self.give_up(job.id, cause.clone());
             Arc::new(failed(&job, cause, now.wall))
         });
         // First into the archive: a request finds the job in one of the two.
@@ -436,6 +437,16 @@ impl Dispatcher {
         for reply in self.results.remove(&job.id).into_iter().flatten() {
             let _ = reply.send(Arc::clone(&info));
         }
+    }
+
+    /// A job that is told of as failed does not go on under the next JobManager.
+    fn give_up(&mut self, job_id: JobId, cause: FailureInfo) {
+        let Some(records) = self.records.clone() else { return };
+        self.recordings.spawn(async move {
+            if let Err(error) = records.give_up(job_id, cause).await {
+                tracing::error!(%job_id, reason = %error, "that a job has failed could not be recorded: it goes on under the next JobManager");
+            }
+        });
     }
 
     /// Does what is left to do for a job, beside all else and at the most as long as the JobManager lives.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use wiesel_common::filesystem::{Error, Location, SwapError, Tag};
 use wiesel_common::id::JobId;
@@ -77,6 +77,17 @@ impl Entry {
     }
 }
 
+/// What a file is when an epoch begins.
+enum Found {
+    /// A record.
+    Record(RecordKey, Entry),
+    /// What says that a record was deleted, or was never there. It goes once the epoch is complete: until then it keeps away the
+    /// put that made the record, which may come again and would be believed by whoever leads next.
+    Mark,
+    /// No record, or what stays for the sake of what may come late in this epoch.
+    Nothing,
+}
+
 /// Whose record a file is; none: it is none.
 fn key_of(file: &str) -> Option<RecordKey> {
     match file.split('.').collect::<Vec<_>>()[..] {
@@ -124,32 +135,22 @@ impl StoredRecords {
     }
 
     /// Writes what is in a file anew under this epoch. What is none, or was made behind the fence of the epoch that is complete, goes.
-    async fn take_over(
-        &self,
-        epoch: u64,
-        complete: u64,
-        name: &str,
-    ) -> Result<Option<(RecordKey, Entry)>, RecordError> {
-        let Some(key) = key_of(name) else { return Ok(None) };
+    async fn take_over(&self, epoch: u64, complete: u64, name: &str) -> Result<Found, RecordError> {
+        let Some(key) = key_of(name) else { return Ok(Found::Nothing) };
         for _ in 0..ATTEMPTS {
-            let Some((found, tag)) = self.frame_for(epoch, name).await? else { return Ok(None) };
+            let Some((found, tag)) = self.frame_for(epoch, name).await? else { return Ok(Found::Nothing) };
             if found.content.is_none() {
-                // One of this epoch may stay for the sake of what may come late.
-                if found.epoch < epoch {
-                    self.remove(name).await;
-                }
-                return Ok(None);
+                return Ok(if found.epoch < epoch { Found::Mark } else { Found::Nothing });
             }
             if found.epoch == epoch {
-                return Ok(Some((key, Entry::of(name, tag, found.version()))));
+                return Ok(Found::Record(key, Entry::of(name, tag, found.version())));
             }
             let next = Frame::new(epoch, found.content.filter(|_| found.epoch >= complete));
             match self.file(name).swap(Some(&tag), next.to_bytes()).await {
-                Ok(tag) if next.content.is_some() => return Ok(Some((key, Entry::of(name, tag, next.version())))),
-                Ok(_) => {
-                    self.remove(name).await;
-                    return Ok(None);
+                Ok(tag) if next.content.is_some() => {
+                    return Ok(Found::Record(key, Entry::of(name, tag, next.version())));
                 }
+                Ok(_) => return Ok(Found::Mark),
                 // Its former leader was faster.
                 Err(SwapError::Refused { .. }) => {}
                 Err(error) => return Err(unreachable(error)),
@@ -166,12 +167,31 @@ impl StoredRecords {
         }
     }
 
-    async fn take_over_all(&self, epoch: u64, complete: u64) -> Result<BTreeMap<RecordKey, Entry>, RecordError> {
+    async fn remove_all(&self, names: &[String]) {
+        for some in names.chunks(AT_ONCE) {
+            join_all(some.iter().map(|name| self.remove(name))).await;
+        }
+    }
+
+    /// The records, and the files that are to go once the epoch is complete.
+    async fn take_over_all(
+        &self,
+        epoch: u64,
+        complete: u64,
+    ) -> Result<(BTreeMap<RecordKey, Entry>, Vec<String>), RecordError> {
         let names = self.folder.tagged_files().await.map_err(unreachable)?;
-        let mut entries: BTreeMap<RecordKey, Entry> = BTreeMap::new();
+        let (mut entries, mut marks): (BTreeMap<RecordKey, Entry>, Vec<String>) = Default::default();
         for some in names.chunks(AT_ONCE) {
             let taken = some.iter().map(|name| self.take_over(epoch, complete, name));
-            for (key, entry) in try_join_all(taken).await?.into_iter().flatten() {
+            for (name, found) in some.iter().zip(try_join_all(taken).await?) {
+                let (key, entry) = match found {
+                    Found::Record(key, entry) => (key, entry),
+                    Found::Mark => {
+                        marks.push(name.clone());
+                        continue;
+                    }
+                    Found::Nothing => continue,
+                };
                 let file = entry.file.clone();
                 if let Some(other) = entries.insert(key, entry) {
                     let reason = format!("{} is a record of the same thing", self.file(&other.file).uri());
@@ -179,7 +199,7 @@ impl StoredRecords {
                 }
             }
         }
-        Ok(entries)
+        Ok((entries, marks))
     }
 
     /// The state, as long as this epoch has begun here and no later one has.
@@ -258,8 +278,9 @@ impl StoredRecords {
 impl RecordStore for StoredRecords {
     async fn fence(&self, epoch: u64) -> Result<(), RecordError> {
         let complete = self.fence.begin(epoch).await?;
-        let entries = self.take_over_all(epoch, complete).await?;
+        let (entries, marks) = self.take_over_all(epoch, complete).await?;
         self.fence.complete(epoch).await?;
+        self.remove_all(&marks).await;
         *self.state.lock() = State { epoch: Some(epoch), entries };
         Ok(())
     }

@@ -224,6 +224,24 @@ async fn a_record_that_comes_late_does_not_come_back() {
     assert_eq!(files(&storage).await, [] as [&str; 0]);
 }
 
+/// Failed before: the second leader removed what kept the late put away, and the third one believed it.
+#[tokio::test]
+async fn a_record_that_comes_late_does_not_come_back_when_a_leader_dies_as_it_begins() {
+    let bucket = UnsureBucket::mount("late-half-begun");
+    let storage = storage("s3://late-half-begun/ha");
+    let records = leader(&storage, 1).await;
+    bucket.fail_puts(&[PutFault::Late]);
+    assert!(is_unknown(&records.write(1, JOB, None, bytes("late")).await));
+    let version = records.write(1, JOB, None, bytes("job")).await.unwrap();
+    records.delete(1, JOB, &version).await.unwrap();
+    // It has begun, and does not come to say that it is complete.
+    bucket.fail_puts(&[PutFault::None, PutFault::Lost]);
+    assert!(StoredRecords::new(&storage).fence(2).await.is_err());
+    assert_eq!(bucket.deliver().await, 0);
+    assert_eq!(leader(&storage, 3).await.list(3, RecordKind::Job).await.unwrap(), []);
+    assert_eq!(files(&storage).await, [] as [&str; 0]);
+}
+
 #[tokio::test]
 async fn a_record_that_is_damaged_is_not_passed_over() {
     UnsureBucket::mount("damaged");

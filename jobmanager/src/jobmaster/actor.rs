@@ -175,6 +175,8 @@ pub(crate) struct JobMaster {
     pub(super) taking_over: Option<Box<TakingOver>>,
     /// Calls under way that tell TaskManagers which tasks the job has taken over.
     pub(super) adopting: usize,
+    /// The checkpoints of the record were not found, and the job ends all the same: they stay for the next leader, with the record.
+    pub(super) leaves_checkpoints: bool,
     /// The job goes on under another JobMaster, or may.
     pub(super) left: bool,
     pub(super) terminated: bool,
@@ -245,6 +247,7 @@ impl JobMaster {
             cancellations: Vec::new(),
             taking_over: None,
             adopting: 0,
+            leaves_checkpoints: false,
             left: false,
             terminated: false,
         };
@@ -311,6 +314,9 @@ impl JobMaster {
     fn begin(&mut self) {
         if self.recorder.record().started {
             return self.begin_taking_over();
+        }
+        if self.ends_before_it_begins() {
+            return;
         }
         if let Some(submission) = self.submission.take() {
             self.recorder.queue(Wanted::Submitted(submission));
@@ -603,7 +609,10 @@ impl JobMaster {
                 self.log_restart(delay);
                 self.after(delay, Completion::RestartDue { restart });
             }
-            Action::Terminated => self.terminated = true,
+            // What was decided since then is in the record as well before the job is over: nobody writes it any more.
+            Action::Terminated => {
+                self.terminated |= self.recorder.is_durable_or_awaited(Wanted::Scheduler(Action::Terminated));
+            }
         }
     }
 

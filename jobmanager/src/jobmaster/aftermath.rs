@@ -95,7 +95,7 @@ impl JobMaster {
 
     async fn remove_unneeded_folder(&mut self) {
         // What the job started from is not in its own folder: only that is looked at.
-        if !self.checkpoints.has_folder() {
+        if !self.checkpoints.has_folder() || self.leaves_checkpoints {
             return;
         }
         let storage = self.storage.clone();

@@ -40,6 +40,7 @@ pub(super) struct LeftCheckpoints {
 
 /// Finds the checkpoints that are in the record of a job. A store that cannot be read, or a folder that this machine does not see, is
 /// waited for: the job cannot go on without them. Of a job that is over nobody goes on from them, and what is not there was deleted.
+/// So may have been what the job started from and does not own, once it has a checkpoint of its own: by its owner.
 pub(super) async fn find_left(
     storage: CheckpointStorage,
     record: proto::JobRecord,
@@ -48,8 +49,11 @@ pub(super) async fn find_left(
     let is_over = record.result() != proto::JobResult::None;
     let log = Limit::once_a_minute();
     let mut retained = Vec::with_capacity(record.checkpoints.len());
+    let last = record.checkpoints.last().map(|last| last.checkpoint_id);
     for recorded in &record.checkpoints {
-        retained.extend(find_recorded(&storage, recorded, is_over, (&log, &*clock)).await);
+        let is_replaced = Some(recorded.checkpoint_id) != last;
+        let may_be_gone = is_over || is_replaced && recorded.owner() == proto::CheckpointOwner::Other;
+        retained.extend(find_recorded(&storage, recorded, may_be_gone, (&log, &*clock)).await);
     }
     let stopped_with = match &record.stopped_with {
         Some(recorded) => find_recorded(&storage, recorded, is_over, (&log, &*clock)).await,
@@ -58,11 +62,11 @@ pub(super) async fn find_left(
     LeftCheckpoints { retained, stopped_with }
 }
 
-/// None: the job is over, and the checkpoint is gone.
+/// None: it is gone, as it may be.
 async fn find_recorded(
     storage: &CheckpointStorage,
     recorded: &proto::RecordedCheckpoint,
-    is_over: bool,
+    may_be_gone: bool,
     (log, clock): (&Limit, &dyn Clock),
 ) -> Option<CompletedCheckpoint> {
     loop {
@@ -85,7 +89,7 @@ async fn find_recorded(
             }
             Err(error) => (state_failure(&error), matches!(error, Error::Corrupt(_) | Error::Missing(_))),
         };
-        if is_over && is_gone {
+        if may_be_gone && is_gone {
             return None;
         }
         if let Some(left_out) = log.admit(clock.monotonic_millis()) {
@@ -183,4 +187,43 @@ async fn restore(
     };
     let restored = CompletedCheckpoint::restored(found, owner, HashSet::new(), Vec::new());
     Ok(Initialized { graph: Arc::new(graph), restored: Some(restored) })
+}
+
+#[cfg(test)]
+mod tests {
+    use wiesel_common::config::Configuration;
+    use wiesel_common::id::JobId;
+    use wiesel_common::time::SystemClock;
+
+    use super::*;
+
+    /// Failed before: the next JobMaster waited for it for ever, though its user may delete it once the job does not refer to it.
+    #[tokio::test(start_paused = true)]
+    async fn a_savepoint_that_the_job_does_not_own_may_be_gone_when_it_is_replaced() {
+        let storage = CheckpointStorage::new(&Configuration::default(), JobId([1; 16])).unwrap();
+        let metadata = proto::CheckpointMetadata { checkpoint_id: 4, ..Default::default() };
+        let own = proto::RecordedCheckpoint {
+            checkpoint_id: 4,
+            pointer: IN_MEMORY.to_owned(),
+            metadata: metadata::encode(&metadata, IN_MEMORY),
+            ..Default::default()
+        };
+        let of = |owner: proto::CheckpointOwner| proto::RecordedCheckpoint {
+            checkpoint_id: 3,
+            pointer: "/nowhere/savepoint-1".to_owned(),
+            owner: owner.into(),
+            ..Default::default()
+        };
+        let find = async |checkpoints: Vec<proto::RecordedCheckpoint>| {
+            let record = proto::JobRecord { checkpoints, ..Default::default() };
+            let finding = find_left(storage.clone(), record, Arc::new(SystemClock));
+            let found = tokio::time::timeout(Duration::from_secs(60), finding).await.ok()?;
+            Some(found.retained.iter().map(|checkpoint| checkpoint.id).collect::<Vec<_>>())
+        };
+        let (other, job) = (proto::CheckpointOwner::Other, proto::CheckpointOwner::Job);
+        assert_eq!(find(vec![of(other), own.clone()]).await, Some(vec![4]));
+        // Without it the job cannot go on.
+        assert_eq!(find(vec![of(other)]).await, None);
+        assert_eq!(find(vec![of(job), own]).await, None);
+    }
 }

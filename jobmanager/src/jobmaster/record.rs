@@ -12,7 +12,9 @@ use prost::Message;
 use wiesel_common::fault;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
+use wiesel_proto::{JobDecision, JobResult};
 
+use crate::failure::FailureInfo;
 use crate::ha::{MAX_RECORD, Record, RecordError, RecordKey, RecordKind, RecordStore, Version};
 
 /// The version of the records that are written.
@@ -78,6 +80,8 @@ impl JobRecords {
                 Err(RecordError::Unknown { .. } | RecordError::Conflict { .. }) => {
                     match self.read_back(key, run).await? {
                         Some(found) if found.bytes == bytes => return Ok(found.version),
+                        // It was deleted: this write is too late.
+                        None if expected.is_some() => return Err(RecordError::Conflict { key }),
                         found => expected = found.map(|found| found.version),
                     }
                 }
@@ -101,6 +105,39 @@ impl JobRecords {
                         None => return Ok(()),
                     }
                 }
+                Err(error @ RecordError::Unreachable { .. }) => self.try_again(key, &error).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Puts into the record of a job whose JobMaster has ended without a word that the job is failing, unless its end is decided: it
+    /// is not to run again under the next leader. Its checkpoints stay, because nobody knows what it has come to.
+    ///
+    /// # Errors
+    /// A later leader has begun, or the record cannot be read.
+    pub(crate) async fn give_up(&self, job: JobId, cause: FailureInfo) -> Result<(), RecordError> {
+        let key = RecordKey::Job(job);
+        let failure = proto::Failure::from(cause);
+        loop {
+            let written = match self.store.read(self.epoch, key).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(Record { bytes, version })) => {
+                    let damaged = |reason: String| RecordError::Damaged { place: key.to_string(), reason };
+                    let mut record = decode(bytes, job).map_err(damaged)?;
+                    if record.decision() != JobDecision::None || record.result() != JobResult::None {
+                        return Ok(());
+                    }
+                    record.set_decision(JobDecision::Fail);
+                    (record.failure, record.unrecoverable) = (Some(failure.clone()), true);
+                    record.revision += 1;
+                    self.store.write(self.epoch, key, Some(&version), record.encode_to_vec().into()).await.map(drop)
+                }
+                Err(error) => Err(error),
+            };
+            match written {
+                // What the JobMaster was writing may come yet.
+                Err(RecordError::Unknown { .. } | RecordError::Conflict { .. }) => {}
                 Err(error @ RecordError::Unreachable { .. }) => self.try_again(key, &error).await,
                 outcome => return outcome,
             }
@@ -268,6 +305,15 @@ impl<T> JobRecorder<T> {
         self.records.is_none() || self.durable_revision == self.record.revision
     }
 
+    /// Whether the record is durable as it is now. If not, this is to be done once it is, behind all that waits.
+    pub(super) fn is_durable_or_awaited(&mut self, wanted: T) -> bool {
+        let is_durable = self.is_durable();
+        if !is_durable {
+            self.queue(wanted);
+        }
+        is_durable
+    }
+
     /// The write that is to be made now, with the revision that it makes durable.
     pub(super) fn write(&mut self) -> Option<(u64, Write)> {
         if self.writing || self.is_durable() {
@@ -354,6 +400,26 @@ mod tests {
         assert!(recorder.is_durable() && recorder.write().is_none());
     }
 
+    /// Failed before: a caller heard that a savepoint is complete, and the record had it under way for ever, so that the next leader
+    /// deleted it.
+    #[tokio::test]
+    async fn a_job_is_over_when_all_that_was_decided_by_then_is_in_the_record() {
+        let store = MemoryRecords::default();
+        let mut recorder = JobRecorder::of_new(JOB, Some(records(&store, 1).await), new_record(7));
+        recorder.change([None; 2], |record| record.set_result(proto::JobResult::Finished));
+        recorder.queue("over");
+        let (revision, result) = recorder.write().unwrap();
+        recorder.change([None; 2], |record| record.savepoints.clear());
+        recorder.queue("savepoint is complete");
+        recorder.written(revision, result.run().await.unwrap());
+        assert_eq!(recorder.next_due(), Some("over"));
+        assert!(!recorder.is_durable_or_awaited("over"));
+        assert_eq!(recorder.next_due(), None);
+        write(&mut recorder).await;
+        assert_eq!((recorder.next_due(), recorder.next_due()), (Some("savepoint is complete"), Some("over")));
+        assert!(recorder.is_durable_or_awaited("over") && recorder.next_due().is_none());
+    }
+
     #[test]
     fn without_records_nothing_waits() {
         let mut recorder = JobRecorder::of_new(JOB, None, new_record(7));
@@ -399,6 +465,45 @@ mod tests {
         let (_, second) = other.write().unwrap();
         assert!(matches!(second.run().await, Err(RecordError::Conflict { .. })));
         assert_eq!(own.jobs().await.unwrap()[0].record.run, 7);
+    }
+
+    /// Failed before: it was written anew, and stayed.
+    #[tokio::test]
+    async fn a_write_behind_the_deletion_of_a_record_does_not_bring_it_back() {
+        let store = MemoryRecords::default();
+        let own = records(&store, 1).await;
+        let mut recorder = JobRecorder::<()>::of_new(JOB, Some(own.clone()), new_record(7));
+        write(&mut recorder).await;
+        recorder.change([None; 2], |record| record.execution = 4);
+        let (_, late) = recorder.write().unwrap();
+        recorder.forget().await;
+        assert!(matches!(late.run().await, Err(RecordError::Conflict { .. })));
+        assert!(own.jobs().await.unwrap().is_empty());
+    }
+
+    /// Failed before: its client was told that it has failed, and the next leader ran it again.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_whose_job_master_has_ended_without_a_word_fails_under_the_next_leader_too() {
+        let store = MemoryRecords::default();
+        let own = records(&store, 1).await;
+        let cause = || FailureInfo::new("c", "it panicked");
+        own.give_up(JOB, cause()).await.unwrap();
+        let mut recorder = JobRecorder::<()>::of_new(JOB, Some(own.clone()), new_record(7));
+        write(&mut recorder).await;
+        recorder.change([None; 2], |record| record.execution = 4);
+        let (_, late) = recorder.write().unwrap();
+        store.lose_calls(2);
+        own.give_up(JOB, cause()).await.unwrap();
+        let left = own.jobs().await.unwrap().remove(0).record;
+        assert_eq!((left.decision(), left.unrecoverable), (JobDecision::Fail, true));
+        assert_eq!(left.failure.as_ref().map(|failure| failure.message.as_str()), Some("it panicked"));
+        drop(late);
+        // What is decided stays so.
+        store.lose_answers(1);
+        own.give_up(JOB, FailureInfo::new("c", "another")).await.unwrap();
+        assert_eq!(own.jobs().await.unwrap()[0].record, left);
+        records(&store, 2).await;
+        assert!(matches!(own.give_up(JOB, cause()).await, Err(RecordError::Superseded { .. })));
     }
 
     #[tokio::test]

@@ -89,6 +89,10 @@ impl JobMaster {
     }
 
     fn write_record(&mut self) {
+        // What the next JobMaster has to know of a job that is over is in its record.
+        if self.terminated {
+            return;
+        }
         if let Some((revision, write)) = self.recorder.write() {
             self.spawn(async move { Completion::Recorded { revision, result: write.run().await } });
         }
@@ -156,7 +160,7 @@ impl JobMaster {
     /// Puts pointers to the retained checkpoints into the record. At the end of the job they stay there until they are deleted.
     pub(super) fn note_checkpoints(&mut self) {
         let started = self.recorder.record().started && self.taking_over.is_none();
-        if !self.recorder.outlives() || self.terminated || !started {
+        if !self.recorder.outlives() || self.terminated || self.leaves_checkpoints || !started {
             return;
         }
         self.note_savepoints();
@@ -236,6 +240,9 @@ impl JobMaster {
 
     /// Deletes the record of a job that is over. One that stays is seen to by the next leader.
     pub(super) async fn forget_record(&mut self) {
+        if self.leaves_checkpoints {
+            return;
+        }
         let forgetting = tokio::time::timeout(FORGET_TIMEOUT, self.recorder.forget());
         if self.answering(forgetting).await.is_err() {
             tracing::warn!(job_id = %self.job_id(), "the record of a job that is over could not be deleted in time");

@@ -214,3 +214,13 @@ fn a_job_that_is_left_is_not_touched() {
     assert!(job.status() == JobStatus::Suspended && job.scheduler.take_actions().is_empty());
     assert!(job.states().iter().all(|state| *state == ExecutionState::Running));
 }
+
+/// Failed before: whoever waited for the job heard that it had finished, and the next leader, which had not, may have run it again.
+#[test]
+fn a_job_that_is_left_before_its_end_is_recorded_has_not_ended() {
+    let mut job = job();
+    job.scheduler.take_over(taken_over(all(ExecutionState::Finished)), &mut job.env);
+    assert_eq!(job.status(), JobStatus::Finished);
+    job.scheduler.leave(&mut job.env);
+    assert!(job.status() == JobStatus::Suspended && job.scheduler.take_actions().is_empty());
+}

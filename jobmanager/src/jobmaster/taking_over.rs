@@ -17,7 +17,7 @@ use tokio::task::Id;
 use tonic::Status;
 use wiesel_common::id::{AllocationId, AttemptId, OperatorId};
 use wiesel_proto as proto;
-use wiesel_proto::{ExecutionState, JobDecision};
+use wiesel_proto::{ExecutionState, JobDecision, JobResult};
 
 use super::Message;
 use super::actor::{Completion, JobMaster};
@@ -60,6 +60,8 @@ pub(super) struct TakingOver {
     is_over: bool,
     /// All have had their time.
     is_late: bool,
+    /// A user wants the job to end.
+    is_cancelled: bool,
     /// Slots that are offered.
     slots: BTreeMap<AllocationId, JobSlot>,
     reports: BTreeMap<AttemptId, Reported>,
@@ -105,6 +107,21 @@ impl JobMaster {
         }
     }
 
+    /// Ends a job that had not begun under another JobMaster, and was to end there or had ended. False: it is to begin.
+    pub(super) fn ends_before_it_begins(&mut self) -> bool {
+        let record = self.recorder.record();
+        let (failure, unrecoverable) = (record.failure.clone().map(FailureInfo::from), record.unrecoverable);
+        match (status_of(record.result()), record.decision()) {
+            (Some(status), _) => self.scheduler.has_ended(status, failure, unrecoverable, &mut self.env),
+            (None, JobDecision::None) => return false,
+            (None, JobDecision::Cancel) => self.scheduler.cancel(&mut self.env),
+            (None, JobDecision::Fail) => {
+                self.scheduler.start_failed(failure.unwrap_or_else(was_failing), &mut self.env);
+            }
+        }
+        true
+    }
+
     /// Goes on with a job that has begun under another JobMaster.
     pub(super) fn begin_taking_over(&mut self) {
         self.answer_callers_of_another(&self.recorder.record().savepoints);
@@ -125,18 +142,48 @@ impl JobMaster {
         }
         taking_over.stopped_with = left.stopped_with.map(Arc::new);
         self.go_on_with_claim(&left.retained);
+        let misses_some = self.misses_what_stays(&left.retained);
+        let foreign = self.recorder.record().foreign_files.iter().cloned().collect();
+        self.checkpoints.go_on_from(left.retained, foreign);
+        if !misses_some {
+            self.look_for_left_files();
+        }
+        self.end_or_decide();
+    }
+
+    /// Whether the job has ended and checkpoints are not there that are to outlive it. A user may have deleted them; or this machine does
+    /// not see the folder yet, and what it sees of it later is not to be taken for files that belong to no checkpoint.
+    fn misses_what_stays(&self, found: &[CompletedCheckpoint]) -> bool {
         let record = self.recorder.record();
-        let (foreign, first) = (record.foreign_files.iter().cloned().collect(), record.checkpoints_until);
-        let ended = status_of(record.result()).map(|status| (status, record.failure.clone(), record.unrecoverable));
+        let Some(status) = status_of(record.result()) else { return false };
+        let found = found.iter().filter(|checkpoint| checkpoint.owner != Owner::Other).count();
+        let recorded = record.checkpoints.iter().filter(|known| known.owner() != proto::CheckpointOwner::Other).count();
+        let misses = found < recorded && self.checkpoints.outlive(status, record.unrecoverable);
+        if misses {
+            let job_id = self.job_id();
+            tracing::warn!(%job_id, found, recorded, "not all retained checkpoints of a job that is over are there: what belongs to none of them is not looked for");
+        }
+        misses
+    }
+
+    /// Has deleted what another JobMaster has left that is in no record, and what it has left of savepoints.
+    fn look_for_left_files(&mut self) {
         let now = self.now();
-        self.checkpoints.go_on_from(left.retained, foreign, now);
-        self.checkpoints.number_from(first);
-        let stopped_with = self.recorder.record().stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
-        for savepoint in &self.recorder.record().savepoints {
+        self.checkpoints.look_for_left_files(now);
+        let record = self.recorder.record();
+        let stopped_with = record.stopped_with.as_ref().map(|savepoint| savepoint.checkpoint_id);
+        for savepoint in &record.savepoints {
             if Some(savepoint.checkpoint_id) != stopped_with {
                 self.checkpoints.savepoint_failed(savepoint.checkpoint_id, &savepoint.target, now);
             }
         }
+    }
+
+    /// The checkpoints are found, or are not waited for.
+    fn end_or_decide(&mut self) {
+        let record = self.recorder.record();
+        let ended = status_of(record.result()).map(|status| (status, record.failure.clone(), record.unrecoverable));
+        self.checkpoints.number_from(record.checkpoints_until);
         match ended {
             Some((status, failure, unrecoverable)) => {
                 self.taking_over = None;
@@ -244,19 +291,30 @@ impl JobMaster {
         self.decide_if_complete();
     }
 
-    /// A job that was cancelled waits for its checkpoints no longer than for reports.
+    /// A job that was cancelled waits for its checkpoints no longer than for reports. Nothing is deleted then: what is not known
+    /// to be one of them may be one.
     fn end_without_checkpoints(&mut self) {
-        let is_late = |taking_over: &TakingOver| taking_over.is_late && !taking_over.has_found_checkpoints;
-        let waits = self.taking_over.as_deref().is_some_and(is_late);
-        if waits && self.recorder.record().decision() == JobDecision::Cancel {
-            tracing::warn!(job_id = %self.job_id(), "the checkpoints of a job that is cancelled are not found: they stay");
-            self.checkpoints_found(LeftCheckpoints { retained: Vec::new(), stopped_with: None });
+        let was_cancelled = self.recorder.record().decision() == JobDecision::Cancel;
+        let job_id = self.job_id();
+        let Some(taking_over) = &mut self.taking_over else { return };
+        let is_cancelled = taking_over.is_cancelled || was_cancelled;
+        if !is_cancelled || !taking_over.is_late || std::mem::replace(&mut taking_over.has_found_checkpoints, true) {
+            return;
         }
+        tracing::warn!(%job_id, "the checkpoints of a job that is cancelled are not found: they stay, and its record with them, for the next JobManager");
+        self.leaves_checkpoints = true;
+        self.end_or_decide();
     }
 
-    /// A user wants the job to end: its tasks, which may run, are cancelled when it is known where.
+    /// A user wants the job to end: its tasks, which may run, are cancelled when it is known where. A job that has ended did so as
+    /// its record says.
     pub(super) fn cancel_while_taking_over(&mut self) {
-        self.note_decision(JobDecision::Cancel, None);
+        if self.recorder.record().result() == JobResult::None {
+            self.note_decision(JobDecision::Cancel, None);
+        }
+        if let Some(taking_over) = &mut self.taking_over {
+            taking_over.is_cancelled = true;
+        }
         self.end_without_checkpoints();
     }
 
@@ -497,12 +555,16 @@ impl JobMaster {
             JobDecision::None => {}
             JobDecision::Cancel => self.scheduler.cancel(&mut self.env),
             JobDecision::Fail => {
-                let cause = failure.map(FailureInfo::from);
-                let cause = cause.unwrap_or_else(|| FailureInfo::new(failure::INTERNAL, "The job was failing."));
+                let cause = failure.map_or_else(was_failing, FailureInfo::from);
                 self.scheduler.go_on_failing(cause, unrecoverable, &mut self.env);
             }
         }
     }
+}
+
+/// Why a job fails whose record does not say it.
+fn was_failing() -> FailureInfo {
+    FailureInfo::new(failure::INTERNAL, "The job was failing.")
 }
 
 /// Attempts by the registration of the TaskManager that has offered their slots. One that registered later under the same id is another

@@ -696,17 +696,21 @@ impl CheckpointCoordinator {
     /// whole: a machine may not have seen the store. Whatever the configuration says, the user may want to try again then.
     pub fn shut_down(&mut self, status: JobStatus, unrecoverable: bool, now: i64) {
         self.suspend(Reason::CoordinatorShutdown, now);
-        let keep = match (status, self.options.retention) {
-            (JobStatus::Failed, _) if unrecoverable => true,
-            (JobStatus::Finished, _) | (_, CheckpointRetention::NoExternalizedCheckpoints) => false,
-            (JobStatus::Canceled, retention) => retention == CheckpointRetention::RetainOnCancellation,
-            _ => true,
-        };
-        if !keep {
+        if !self.outlive(status, unrecoverable) {
             self.store.clear();
             self.collect_garbage(now);
         }
         self.cleaning.finish(self.has_written());
+    }
+
+    /// Whether checkpoints outlive the job that ends so.
+    pub fn outlive(&self, status: JobStatus, unrecoverable: bool) -> bool {
+        match (status, self.options.retention) {
+            (JobStatus::Failed, _) if unrecoverable => true,
+            (JobStatus::Finished, _) | (_, CheckpointRetention::NoExternalizedCheckpoints) => false,
+            (JobStatus::Canceled, retention) => retention == CheckpointRetention::RetainOnCancellation,
+            _ => true,
+        }
     }
 }
 

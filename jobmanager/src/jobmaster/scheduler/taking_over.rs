@@ -110,9 +110,9 @@ impl Scheduler {
         self.settle(env);
     }
 
-    /// The job goes on under another JobMaster, or may: nothing is done to its tasks.
+    /// The job goes on under another JobMaster, or may: nothing is done to its tasks. An end that is not in its record is none.
     pub fn leave(&mut self, env: &mut dyn Environment) {
-        if !self.status.is_terminal() {
+        if self.status != JobStatus::Suspended {
             self.awaiting_slots = false;
             self.enter(JobStatus::Suspended, env.now());
         }

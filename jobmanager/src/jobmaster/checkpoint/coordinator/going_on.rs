@@ -64,9 +64,8 @@ impl CheckpointCoordinator {
         self.begin_next(graph, now);
     }
 
-    /// The job goes on from what JobMasters before this one have retained, oldest first. `foreign`: see [`Self::foreign_files`]. What
-    /// they have left that is in no record is looked for and deleted.
-    pub fn go_on_from(&mut self, retained: Vec<CompletedCheckpoint>, foreign: HashSet<String>, now: i64) {
+    /// The job goes on from what JobMasters before this one have retained, oldest first. `foreign`: see [`Self::foreign_files`].
+    pub fn go_on_from(&mut self, retained: Vec<CompletedCheckpoint>, foreign: HashSet<String>) {
         if let Some(latest) = retained.last() {
             self.next_id = self.next_id.max(latest.id.saturating_add(1));
             self.full = latest.owner == Owner::Other;
@@ -78,6 +77,10 @@ impl CheckpointCoordinator {
         self.restored_files = retained.iter().flat_map(|checkpoint| all_files(&checkpoint.metadata)).collect();
         self.store.spare(foreign);
         retained.into_iter().for_each(|checkpoint| self.store.add(Arc::new(checkpoint)));
+    }
+
+    /// What JobMasters before this one have left that belongs to no checkpoint which it knows is looked for and deleted.
+    pub fn look_for_left_files(&mut self, now: i64) {
         self.cleaning.disturbed(now);
     }
 
@@ -108,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::jobmaster::checkpoint::coordinator::tests::{execution_graph, options};
+    use crate::jobmaster::status::JobStatus;
 
     fn coordinator() -> CheckpointCoordinator {
         let options = options(&[("interval", "10 ms"), ("num-retained", "2")]);
@@ -150,6 +154,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_outlive_the_job_follows_from_its_end() {
+        let of = |retention: &str| {
+            let options = options(&[("interval", "10 ms"), ("externalized-checkpoint-retention", retention)]);
+            CheckpointCoordinator::new(JobId([9; 16]), 7, Arc::new(options))
+        };
+        let ends = [JobStatus::Finished, JobStatus::Canceled, JobStatus::Failed];
+        for (retention, expected) in [
+            ("NO_EXTERNALIZED_CHECKPOINTS", [false, false, false]),
+            ("DELETE_ON_CANCELLATION", [false, false, true]),
+            ("RETAIN_ON_CANCELLATION", [false, true, true]),
+        ] {
+            assert_eq!(ends.map(|status| of(retention).outlive(status, false)), expected, "{retention}");
+            assert!(of(retention).outlive(JobStatus::Failed, true));
+        }
+    }
+
+    #[test]
     fn without_a_record_all_numbers_may_be_used() {
         let (mut coordinator, graph) = (coordinator(), execution_graph());
         coordinator.resume(0, 0.0);
@@ -163,15 +184,17 @@ mod tests {
     fn the_next_coordinator_goes_on_from_what_is_retained() {
         let mut next = coordinator();
         let foreign: HashSet<String> = ["f".to_owned()].into();
-        next.go_on_from(vec![retained(3, Owner::Claimed), retained(5, Owner::Job)], foreign.clone(), 0);
+        next.go_on_from(vec![retained(3, Owner::Claimed), retained(5, Owner::Job)], foreign.clone());
         next.number_from(1_001);
         assert_eq!((next.next_number(), next.latest().map(|latest| latest.id)), (1_001, Some(5)));
         assert_eq!((next.foreign_files(), &next.claimed[..]), (&foreign, &["s".to_owned()][..]));
-        assert!(!next.full && next.is_unclean(), "what its predecessor has left is looked for");
+        assert!(!next.full && !next.is_unclean());
+        next.look_for_left_files(0);
+        assert!(next.is_unclean());
 
         // Nothing may refer to what the job started from before one of its own is complete.
         let mut first = coordinator();
-        first.go_on_from(vec![retained(4, Owner::Other)], HashSet::new(), 0);
+        first.go_on_from(vec![retained(4, Owner::Other)], HashSet::new());
         assert!(first.full && first.next_number() == 5);
     }
 }
