@@ -277,3 +277,27 @@ async fn nothing_is_looked_for_where_checkpoints_that_stay_are_not_seen() {
     second.await_status(id, JobStatus::Canceled).await;
     until_the_record_is_deleted(&store, 3).await;
 }
+
+/// Failed before: a TaskManager that was thought lost was back first, and its tasks were adopted, though the next execution, of which
+/// nobody had reported yet, may have deleted what they have written.
+#[tokio::test]
+async fn tasks_that_a_restart_has_replaced_are_not_adopted_though_all_are_there() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut before = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = before.next_submit().await;
+    before.run(&deployed).await;
+    first.await_status(id, JobStatus::Running).await;
+    drop(first);
+    change_record(&store, 2, id, |record| (record.execution, record.executions) = (1, vec![1; 2])).await;
+
+    let second = lead(&store, 3, SHORT).await;
+    let mut after = again(&second, &deployed).await;
+    assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1);
+    let cancelled = before.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids.len(), 2);
+    let ended = proto::SubmitTasksRequest { fence: cancelled.fence, ..deployed };
+    after.report_all(&ended, Canceled).await;
+    assert_eq!(before.next_submit().await.execution, 2);
+}

@@ -208,17 +208,31 @@ impl JobMaster {
         if !self.recorder.outlives() || self.left {
             return;
         }
-        let execution = self.scheduler.used_execution();
-        if execution > self.recorder.record().execution {
-            let points = [Some("restart.before-number"), Some("restart.after-number")];
-            self.recorder.change(points, |record| record.execution = execution);
-        }
+        self.note_executions();
         let (decision, result) = decided(self.status());
         if decision != JobDecision::None {
             self.note_decision(decision, self.scheduler.failure().cloned());
         }
         if result != JobResult::None && self.recorder.record().result() != result {
             self.recorder.change([Some("result.before-record"), None], |record| record.set_result(result));
+        }
+    }
+
+    /// Puts the numbers of restarts into the record, as long as the scheduler decides on them.
+    fn note_executions(&mut self) {
+        if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
+            return;
+        }
+        let execution = self.scheduler.used_execution();
+        if execution > self.recorder.record().execution {
+            let points = [Some("restart.before-number"), Some("restart.after-number")];
+            self.recorder.change(points, |record| record.execution = execution);
+        }
+        let known = &self.recorder.record().executions;
+        let differs = |(vertex, execution): (usize, u32)| execution != known.get(vertex).copied().unwrap_or_default();
+        if self.scheduler.executions().enumerate().any(differs) {
+            let executions: Vec<u32> = self.scheduler.executions().collect();
+            self.recorder.change([None; 2], |record| record.executions = executions);
         }
     }
 
