@@ -35,6 +35,23 @@ use snapshot::Snapshot;
 /// The entries of one key group.
 type Group = Arc<BTreeMap<Arc<[u8]>, Bytes>>;
 
+/// Takes a range out of a key group. Of one that a snapshot holds only what stays is copied.
+fn cut(group: &mut Group, range: KeyRange<'_>) {
+    let Some(entries) = Arc::get_mut(group) else {
+        let before = group.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(range.from)));
+        let behind = group.range::<[u8], _>((Bound::Included(range.to), Bound::Unbounded));
+        let left = before.chain(behind).map(|(key, value)| (key.clone(), value.clone())).collect();
+        *group = Arc::new(left);
+        return;
+    };
+    let mut behind = entries.split_off(range.from).split_off(range.to);
+    // The smaller part goes into the larger one: often the range is the first of its key group, and there is nothing before it.
+    if behind.len() > entries.len() {
+        std::mem::swap(entries, &mut behind);
+    }
+    entries.extend(behind);
+}
+
 /// Opens tables in memory.
 pub(crate) struct HashMapBackend {
     resources: Arc<StateResources>,
@@ -241,6 +258,14 @@ impl KeyedBackend for HashMapTables {
             self.written = true;
         }
         self.clean();
+        Ok(())
+    }
+
+    fn delete_range(&mut self, table: TableId, range: KeyRange<'_>) -> Result<()> {
+        let group = self.group_mut(table, range.from)?;
+        if range.from < range.to {
+            cut(group, range);
+        }
         Ok(())
     }
 
