@@ -4,7 +4,7 @@
 //! Invariant: nothing outside this machine reaches it, and no process that it did not start joins it: its secret is made anew.
 use std::net::SocketAddr;
 
-use wiesel_common::config::options::{job, jobmanager, memory, rest, taskmanager};
+use wiesel_common::config::options::{high_availability, job, jobmanager, memory, rest, taskmanager};
 use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::secret::{SECRET, Secret};
 use wiesel_jobmanager::cluster::{self, Environment, JobManager};
@@ -89,6 +89,8 @@ fn local(configuration: &Configuration) -> Result<Configuration, ConfigError> {
     let mut local = configuration.clone();
     let (slots, secret) = (slots(configuration)?.to_string(), new_secret());
     for (key, value) in [
+        // It is the only one that its jobs have.
+        (high_availability::TYPE.key(), "NONE"),
         (jobmanager::RPC_ADDRESS.key(), LOOPBACK),
         (jobmanager::BIND_HOST.key(), LOOPBACK),
         (jobmanager::RPC_PORT.key(), "0"),

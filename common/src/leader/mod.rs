@@ -5,6 +5,7 @@
 use tokio::sync::watch;
 
 use crate::config::options::high_availability::{self, HighAvailabilityMode};
+use crate::config::unsupported::OBJECT_STORE;
 use crate::config::{ConfigError, Configuration};
 use crate::filesystem;
 use crate::id::LeaderSessionId;
@@ -85,7 +86,8 @@ pub fn retrieval(
 
 /// The kind of high availability that is configured is one that there is not.
 pub fn unsupported() -> ConfigError {
-    ConfigError::Unsupported { key: high_availability::TYPE.key().to_owned(), what: "high availability" }
+    let (key, what) = (high_availability::TYPE.key().to_owned(), "high availability by ZooKeeper or Kubernetes");
+    ConfigError::Unsupported { key, what, instead: OBJECT_STORE }
 }
 
 /// Tells all who watch who leads, as long as somebody does.
