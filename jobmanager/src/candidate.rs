@@ -173,7 +173,8 @@ impl Candidate {
         let (sender, leader) = watch::channel(None);
         let retrieval = retrieval(&self.configuration, String::new(), String::new())?;
         let standing_by = async {
-            let answering = rest::stand_by(&self.ports.rest, &self.options.rest, self.ports.rest_address, leader);
+            let (options, bound) = (&self.options.rest, self.ports.rest_address);
+            let answering = rest::stand_by(&self.ports.rest, options, bound, &self.rest_advertised, leader);
             tokio::join!(follow(retrieval, sender), answering);
         };
         tokio::select! {

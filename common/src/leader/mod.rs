@@ -17,6 +17,17 @@ pub mod storage;
 pub use lease::LeaseRetrieval;
 pub use storage::ClusterStorage;
 
+/// How a JobManager that stands by begins what it answers to each call of REST.
+pub const STANDS_BY: &str = "This JobManager stands by.";
+/// The same as long as nobody leads: Flink's words.
+pub const NOBODY_LEADS: &str = "Service temporarily unavailable due to an ongoing leader election. Please refresh.";
+
+/// Whether an answer is one of a JobManager that stands by, which has done nothing.
+pub fn is_said_by_standby(body: &[u8]) -> bool {
+    let says = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
+    says(STANDS_BY) || says(NOBODY_LEADS)
+}
+
 /// A JobManager that leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderInformation {

@@ -11,19 +11,28 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wiesel_common::leader::LeaderInformation;
+use wiesel_common::leader::{LeaderInformation, NOBODY_LEADS, STANDS_BY};
 
 use super::error::RestError;
 use super::{Gate, serve, transport};
 use crate::options::RestOptions;
 
-/// Flink's words.
-const ELECTION: &str = "Service temporarily unavailable due to an ongoing leader election. Please refresh.";
+/// Who leads, and the address of this process.
+#[derive(Clone)]
+struct Leader {
+    leader: watch::Receiver<Option<LeaderInformation>>,
+    own: Arc<str>,
+}
 
-type Leader = watch::Receiver<Option<LeaderInformation>>;
-
-/// Answers as long as it is polled.
-pub(crate) async fn stand_by(listener: &TcpListener, options: &RestOptions, bound: SocketAddr, leader: Leader) {
+/// Answers as long as it is polled. `own`: `host:port` under which clients reach this process.
+pub(crate) async fn stand_by(
+    listener: &TcpListener,
+    options: &RestOptions,
+    bound: SocketAddr,
+    own: &str,
+    leader: watch::Receiver<Option<LeaderInformation>>,
+) {
+    let leader = Leader { leader, own: own.into() };
     serve(listener, router(options, bound, leader), CancellationToken::new()).await;
 }
 
@@ -33,11 +42,12 @@ fn router(options: &RestOptions, bound: SocketAddr, leader: Leader) -> Router {
 }
 
 async fn refer(State(leader): State<Leader>) -> Response {
-    let said = match &*leader.borrow() {
-        Some(leader) => {
-            format!("This JobManager stands by. REST of the one that leads is at http://{}.", leader.rest_address)
+    let said = match &*leader.leader.borrow() {
+        Some(known) if *known.rest_address != *leader.own => {
+            format!("{STANDS_BY} REST of the one that leads is at http://{}.", known.rest_address)
         }
-        None => ELECTION.to_owned(),
+        // A lease of this address is that of a process that has gone.
+        _ => NOBODY_LEADS.to_owned(),
     };
     RestError::plain(StatusCode::SERVICE_UNAVAILABLE, said).into_response()
 }
@@ -55,6 +65,7 @@ mod tests {
     async fn whoever_asks_is_told_where_the_leader_is() {
         let (sender, leader) = watch::channel(None);
         let options = RestOptions::read(&Default::default()).unwrap();
+        let leader = Leader { leader, own: "own:8081".into() };
         let api = router(&options, ([127, 0, 0, 1], 8081).into(), leader);
         let ask = async |method: &str, path: &str| {
             let request = Request::builder().method(method).uri(path).header("host", "localhost:8081");
@@ -65,10 +76,15 @@ mod tests {
             (status, body["errors"][0].as_str().unwrap().to_owned())
         };
         let (status, said) = ask("GET", "/v1/jobs/overview").await;
-        assert!(status == 503 && said == ELECTION, "{status} {said}");
-        let session = None;
-        let (rpc_address, rest_address) = ("jm:6123".to_owned(), "jm:8081".to_owned());
-        sender.send_replace(Some(LeaderInformation { session, rpc_address, rest_address }));
+        assert!(status == 503 && said == NOBODY_LEADS, "{status} {said}");
+        let leads = |rest_address: &str| {
+            let (rpc_address, rest_address) = ("jm:6123".to_owned(), rest_address.to_owned());
+            sender.send_replace(Some(LeaderInformation { session: None, rpc_address, rest_address }));
+        };
+        leads("own:8081");
+        let (status, said) = ask("GET", "/").await;
+        assert!(status == 503 && said == NOBODY_LEADS, "{status} {said}");
+        leads("jm:8081");
         for (method, path) in [("GET", "/"), ("POST", "/v1/jobs"), ("PATCH", "/jobs/1"), ("DELETE", "/cluster")] {
             let (status, said) = ask(method, path).await;
             assert!(status == 503 && said.contains("http://jm:8081."), "{method} {path}: {status} {said}");
