@@ -170,18 +170,16 @@ impl Candidate {
 
     /// Stands by until it leads.
     async fn campaign(&mut self) -> Result<Box<dyn Leadership>, Error> {
+        let Self { ports, options, rest_advertised: own, services, configuration, .. } = self;
         let (sender, leader) = watch::channel(None);
-        let retrieval = retrieval(&self.configuration, String::new(), String::new())?;
-        let standing_by = async {
-            let (options, bound) = (&self.options.rest, self.ports.rest_address);
-            let answering = rest::stand_by(&self.ports.rest, options, bound, &self.rest_advertised, leader);
-            tokio::join!(follow(retrieval, sender), answering);
-        };
+        let retrieval = retrieval(configuration, String::new(), String::new())?;
+        let answering = rest::stand_by(&ports.rest, &options.rest, ports.rest_address, own, leader);
+        let standing_by = async { tokio::join!(follow(retrieval, sender), answering) };
         tokio::select! {
             // Without an election it leads at once.
             biased;
-            led = self.services.election.campaign(&self.ports.advertised, &self.rest_advertised) => Ok(led?),
-            () = standing_by => Err(Error::Fatal("REST endpoint")),
+            led = services.election.campaign(&ports.advertised, own) => Ok(led?),
+            _ = standing_by => Err(Error::Fatal("REST endpoint")),
         }
     }
 }
@@ -294,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ports_are_tried_in_their_order() {
+    async fn a_port_that_is_taken_is_named() {
         let taken = connections::listen(("127.0.0.1", 0)).await.unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = bind_one("the RPC port", "127.0.0.1", &PortRange::single(port), "a.key").await.unwrap_err();

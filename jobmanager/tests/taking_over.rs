@@ -180,6 +180,41 @@ async fn a_job_that_has_ended_is_answered_for_and_not_run_again() {
     }
 }
 
+/// The same by an election: the process that leads next finds in the folder what the one before has left.
+#[tokio::test]
+async fn whoever_is_elected_goes_on_with_all_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("file://{}", folder.path().display());
+    let pairs = [
+        ("high-availability.type", "object-store"),
+        ("high-availability.storageDir", storage.as_str()),
+        ("high-availability.object-store.leader-election.retry-period", "10 ms"),
+        ("heartbeat.timeout", SHORT),
+    ];
+    let first = Cluster::start(&pairs).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let again = first.manager.dispatcher().submit(shuffle(1, 1)).await;
+    assert_eq!(again, Err(SubmitError::Duplicate(id)));
+    stop(first).await;
+
+    let second = Cluster::start(&pairs).await;
+    let mut task_manager = TaskManager::start(&second, "a", 1).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    second.await_status(id, JobStatus::Finished).await;
+    stop(second).await;
+
+    let third = Cluster::start(&pairs).await;
+    assert_eq!(third.job(id).await.status, JobStatus::Finished);
+}
+
+/// Ends a JobManager as a signal does.
+async fn stop(cluster: Cluster) {
+    let Cluster { manager, .. } = cluster;
+    manager.stop_token().cancel();
+    manager.wait().await.unwrap();
+}
+
 /// Nothing that is submitted is lost with the JobManager that has taken it, whatever it waits for.
 #[tokio::test]
 async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager() {
