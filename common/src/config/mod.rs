@@ -18,7 +18,7 @@ mod option;
 pub mod options;
 mod secrets;
 mod sources;
-mod unsupported;
+pub(crate) mod unsupported;
 mod value;
 
 pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
