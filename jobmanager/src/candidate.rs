@@ -1,7 +1,8 @@
 //! A JobManager before it leads: its ports are bound, so that it can say where it will be reached, and its configuration is one
 //! that it can run under. Its components start when it leads, from what the leader before has left.
 //!
-//! While it stands by REST answers that it does, and where the leader is. Its port for calls answers nobody: TaskManagers ask who leads.
+//! While it stands by REST answers that it does, and where the leader is. Its port for calls turns everybody away: TaskManagers ask who
+//! leads.
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use wiesel_common::config::options::{high_availability, jobmanager, rest as rest_keys};
 use wiesel_common::config::{Configuration, PortRange, host_and_port};
-use wiesel_common::connections;
+use wiesel_common::connections::{self, Admission};
 use wiesel_common::exposure::{self, Asked};
 use wiesel_common::leader::{follow, retrieval};
 use wiesel_common::logging::Limit;
@@ -174,13 +175,22 @@ impl Candidate {
         let (sender, leader) = watch::channel(None);
         let retrieval = retrieval(configuration, String::new(), String::new())?;
         let answering = rest::stand_by(&ports.rest, &options.rest, ports.rest_address, own, leader);
-        let standing_by = async { tokio::join!(follow(retrieval, sender), answering) };
+        let standing_by = async { tokio::join!(follow(retrieval, sender), answering, turn_away(&ports.rpc)) };
         tokio::select! {
             // Without an election it leads at once.
             biased;
             led = services.election.campaign(&ports.advertised, own) => Ok(led?),
             _ = standing_by => Err(Error::Fatal("REST endpoint")),
         }
+    }
+}
+
+/// Closes what is connected to. Otherwise the system would keep it, until no more came in: not even whoever only looks whether the
+/// process lives.
+async fn turn_away(listener: &TcpListener) {
+    let admission = Admission::by_open_files("RPC");
+    loop {
+        drop(admission.accept(listener).await);
     }
 }
 
@@ -265,6 +275,9 @@ fn warn_of_exposure(ports: &Ports, control: &ControlOptions, options: &RestOptio
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[test]
@@ -289,6 +302,21 @@ mod tests {
         let application = ApplicationHandle::new("x.sql".to_owned(), Arc::clone(&environment.clock));
         let refused = Candidate::bind(Some(application), configuration, environment).await.err().unwrap().to_string();
         assert!(refused.contains("high-availability.type") && refused.contains("session cluster"), "{refused}");
+    }
+
+    /// Failed before: after as many looks as the system keeps connections, one that stood by counted as dead.
+    #[tokio::test]
+    async fn whoever_looks_whether_one_that_stands_by_lives_is_turned_away() {
+        let listener = connections::listen(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let looks = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.read(&mut [0]).await.unwrap_or(0)
+        };
+        tokio::select! {
+            read = looks => assert_eq!(read, 0),
+            () = turn_away(&listener) => {}
+        }
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! It is written before the job's own record is deleted: a leader finds one of the two, or both. Where both are the job's record
 //! counts, because something is left to be seen to.
 use bytes::Bytes;
+use futures::future::try_join_all;
 use prost::Message;
 use wiesel_common::id::JobId;
 use wiesel_proto as proto;
@@ -17,6 +18,8 @@ use crate::ha::{MAX_RECORD, Record, RecordError, RecordKey, RecordKind};
 
 /// The version of the records that are written.
 const VERSION: u32 = 1;
+/// Records that are read at once.
+const AT_ONCE: usize = 16;
 /// What a decoded record may take in memory.
 const MAX_DECODED: u64 = 16 << 20;
 
@@ -94,16 +97,22 @@ impl JobRecords {
     /// # Errors
     /// The store does not answer, a later leader has begun, or a record cannot be read.
     pub async fn results(&self) -> Result<Vec<RecordedResult>, RecordError> {
-        let mut results = Vec::new();
-        for key in self.store().list(self.epoch(), RecordKind::Result).await? {
-            let RecordKey::Result(id) = key else { continue };
-            // It may have been deleted by then.
-            let Some(Record { bytes, .. }) = self.store().read(self.epoch(), key).await? else { continue };
-            let damaged = |reason: String| RecordError::Damaged { place: key.to_string(), reason };
-            results.push(RecordedResult::decode(bytes, id).map_err(damaged)?);
+        let keys = self.store().list(self.epoch(), RecordKind::Result).await?;
+        let mut results: Vec<RecordedResult> = Vec::with_capacity(keys.len());
+        for some in keys.chunks(AT_ONCE) {
+            let read = some.iter().map(|key| self.read_result(*key));
+            results.extend(try_join_all(read).await?.into_iter().flatten());
         }
-        results.sort_by_key(|result: &RecordedResult| result.ended_at);
+        results.sort_by_key(|result| result.ended_at);
         Ok(results)
+    }
+
+    /// None: it was deleted meanwhile.
+    async fn read_result(&self, key: RecordKey) -> Result<Option<RecordedResult>, RecordError> {
+        let RecordKey::Result(id) = key else { return Ok(None) };
+        let Some(Record { bytes, .. }) = self.store().read(self.epoch(), key).await? else { return Ok(None) };
+        let damaged = |reason: String| RecordError::Damaged { place: key.to_string(), reason };
+        RecordedResult::decode(bytes, id).map(Some).map_err(damaged)
     }
 
     /// Writes how a job has ended until it is done. What is there of the same run stays.
