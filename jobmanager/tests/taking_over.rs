@@ -9,6 +9,7 @@ use prost::Message as _;
 use support::{Cluster, TaskManager, Told, shuffle, until};
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_jobmanager::cluster::Environment;
+use wiesel_jobmanager::dispatcher::SubmitError;
 use wiesel_jobmanager::ha::{MemoryRecords, RecordKey, RecordStore};
 use wiesel_jobmanager::jobmaster::JobRecords;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
@@ -28,9 +29,15 @@ async fn lead(store: &MemoryRecords, epoch: u64, patience: &str) -> Cluster {
 
 async fn lead_with(store: &MemoryRecords, epoch: u64, pairs: &[(&str, &str)]) -> Cluster {
     let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
-    let recorded_jobs = records.jobs().await.unwrap();
-    let environment =
-        Environment { epoch, recorded_jobs, records: Some(records), adopts_tasks: true, ..Environment::real(None) };
+    let (recorded_jobs, recorded_results) = (records.jobs().await.unwrap(), records.results().await.unwrap());
+    let environment = Environment {
+        epoch,
+        recorded_jobs,
+        recorded_results,
+        records: Some(records),
+        adopts_tasks: true,
+        ..Environment::real(None)
+    };
     Cluster::start_in(pairs, environment).await
 }
 
@@ -177,6 +184,64 @@ async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
     let ended = proto::SubmitTasksRequest { fence: cancelled.fence, ..deployed };
     after.report_all(&ended, Canceled).await;
     second.await_status(id, JobStatus::Canceled).await;
+}
+
+/// Failed before: it was not known any more, and ran once more if it was submitted again.
+#[tokio::test]
+async fn a_job_that_has_ended_is_answered_for_and_not_run_again() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut task_manager = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    let before = first.await_status(id, JobStatus::Finished).await;
+    drop(first);
+    for epoch in 2..4 {
+        let next = lead(&store, epoch, SHORT).await;
+        let after = next.job(id).await;
+        assert_eq!((after.name(), after.status), (before.name(), JobStatus::Finished));
+        assert_eq!((after.start_time(), after.end_time()), (before.start_time(), before.end_time()));
+        let (status, result) = next.get(&format!("/jobs/{id}/execution-result")).await;
+        assert_eq!((status, &result["job-execution-result"]["application-status"]), (200, &"SUCCEEDED".into()));
+        let again = next.manager.dispatcher().submit(shuffle(1, 1)).await;
+        assert_eq!(again, Err(SubmitError::Duplicate(id)));
+    }
+}
+
+/// The same by an election: the process that leads next finds in the folder what the one before has left.
+#[tokio::test]
+async fn whoever_is_elected_goes_on_with_all_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("file://{}", folder.path().display());
+    let pairs = [
+        ("high-availability.type", "object-store"),
+        ("high-availability.storageDir", storage.as_str()),
+        ("high-availability.object-store.leader-election.retry-period", "10 ms"),
+        ("heartbeat.timeout", SHORT),
+    ];
+    let first = Cluster::start(&pairs).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let again = first.manager.dispatcher().submit(shuffle(1, 1)).await;
+    assert_eq!(again, Err(SubmitError::Duplicate(id)));
+    stop(first).await;
+
+    let second = Cluster::start(&pairs).await;
+    let mut task_manager = TaskManager::start(&second, "a", 1).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    second.await_status(id, JobStatus::Finished).await;
+    stop(second).await;
+
+    let third = Cluster::start(&pairs).await;
+    assert_eq!(third.job(id).await.status, JobStatus::Finished);
+}
+
+/// Ends a JobManager as a signal does.
+async fn stop(cluster: Cluster) {
+    let Cluster { manager, .. } = cluster;
+    manager.stop_token().cancel();
+    manager.wait().await.unwrap();
 }
 
 /// Nothing that is submitted is lost with the JobManager that has taken it, whatever it waits for.
