@@ -42,6 +42,7 @@
 //! | `fail.after-record` | the job fails for good, its cause is in the job's record, and no task is cancelled |
 //! | `stop.after-record` | the savepoint that the job stops with is in the job's record, and no task was told |
 //! | `result.before-record` | all tasks have ended, and the job's result is not in its record |
+//! | `result.after-record` | the result of a job is recorded by itself, and the job's record is not deleted |
 //! | `claim.before-mark` | a job is about to claim a checkpoint, and its mark is not written |
 //! | `claim.after-mark` | the mark is written, and the job has not looked at what it owns |
 

@@ -84,6 +84,7 @@ FLINK_SSH_OPTS=${FLINK_SSH_OPTS:-${CONFIG[env.ssh.opts]:-}}
 STD_REDIRECT_TO_FILE=${STD_REDIRECT_TO_FILE:-${CONFIG[env.stdout-err.redirect-to-file]:-false}}
 HIGH_AVAILABILITY=${HIGH_AVAILABILITY:-${CONFIG[high-availability.type]:-${CONFIG[high-availability]:-none}}}
 HIGH_AVAILABILITY=${HIGH_AVAILABILITY,,}
+[[ $HIGH_AVAILABILITY == standalone ]] && HIGH_AVAILABILITY=none
 FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
 HOSTNAME=${HOSTNAME:-$(hostname)}
 

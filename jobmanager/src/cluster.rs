@@ -8,22 +8,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wiesel_common::config::options::{jobmanager, rest as rest_keys};
-use wiesel_common::config::{ConfigError, Configuration, host_and_port};
+use wiesel_common::config::{ConfigError, Configuration};
 use wiesel_common::connections::{self, Admission};
-use wiesel_common::exposure::{self, Asked};
 use wiesel_common::rpc::Callee;
-use wiesel_common::secret::Secret;
 
-use crate::application::info::ApplicationHandle;
+pub use crate::candidate::Candidate;
+use crate::candidate::{Ports, StartOptions, Uploads};
 pub use crate::components::{Components, Environment, MAX_MESSAGE_BYTES};
 use crate::dispatcher::DispatcherHandle;
-use crate::ha::{ElectionError, HighAvailabilityServices, Leadership, Loss};
+use crate::ha::{ElectionError, Leadership, Loss, RecordError};
 use crate::operations::Operations;
-use crate::options::{ControlOptions, RestOptions};
 use crate::resourcemanager::ResourceManagerHandle;
 use crate::rest;
 
@@ -61,6 +57,18 @@ pub enum Error {
     /// It cannot be elected.
     #[error(transparent)]
     Election(#[from] ElectionError),
+    /// An application that would be run once more by each leader.
+    #[error(
+        "'{key}' is set, and the cluster of an application has no high availability yet: leave the option out, or submit the script \
+         to a session cluster, which has it"
+    )]
+    OfApplication {
+        /// The key.
+        key: &'static str,
+    },
+    /// What the JobManager before has left cannot be read.
+    #[error("the jobs of this cluster cannot go on: {0}")]
+    Records(#[from] RecordError),
     /// It led, and leads no more: nothing that it does may count.
     #[error("the JobManager leads no more and ends: {0}")]
     LeadershipLost(Loss),
@@ -88,61 +96,35 @@ pub struct JobManager {
     leadership: Box<dyn Leadership>,
     stop: CancellationToken,
     parts: JoinSet<&'static str>,
-    upload_dir: Option<std::path::PathBuf>,
+    _uploads: Uploads,
 }
 
 impl JobManager {
     /// Binds the ports, waits until it leads and starts everything. When this returns, both ports answer; from then on it is to be
     /// waited for ([`JobManager::wait`]), which keeps the leadership.
     pub async fn start(configuration: Configuration, environment: Environment) -> Result<Self, Error> {
-        Self::start_for(None, configuration, environment).await
+        Candidate::bind(None, configuration, environment).await?.lead().await
     }
 
-    /// The same for an application: REST tells of it, and takes no other jobs.
-    pub async fn start_for(
-        application: Option<ApplicationHandle>,
-        configuration: Configuration,
-        mut environment: Environment,
-    ) -> Result<Self, Error> {
-        let control = ControlOptions::read(&configuration)?;
-        let rest_options = RestOptions { application, ..RestOptions::read(&configuration)? };
-        let secret = Secret::from_configuration(&configuration)?;
-        let rpc_listener = bind_rpc(&control).await?;
-        let rest_listener = bind_rest(&rest_options).await?;
-        let key = jobmanager::RPC_PORT.key();
-        let address = |source| Error::Bind { what: "port", address: String::new(), key, source };
-        let rpc_address = rpc_listener.local_addr().map_err(address)?;
-        let rest_address = rest_listener.local_addr().map_err(address)?;
-        let asked = Asked::between_processes(secret.as_ref());
-        exposure::warn("The RPC port", jobmanager::BIND_HOST.key(), rpc_address, &control.address, asked);
-        exposure::warn(
-            "The REST port",
-            rest_keys::BIND_ADDRESS.key(),
-            rest_address,
-            &rest_options.address,
-            Asked::Nothing,
-        );
-        create_upload_dir(&rest_options)?;
-
-        let port = if control.port == 0 { rpc_address.port() } else { control.port };
+    /// Starts what is behind the ports of a leader.
+    pub(crate) fn start_leading(
+        ports: Ports,
+        options: StartOptions,
+        configuration: Arc<Configuration>,
+        environment: Environment,
+        leadership: Box<dyn Leadership>,
+    ) -> Result<Self, (ConfigError, Box<dyn Leadership>)> {
+        let Ports { rpc: rpc_listener, rest: rest_listener, rpc_address, rest_address, advertised } = ports;
+        let StartOptions { rest: rest_options, secret, heartbeat_timeout, uploads } = options;
         let stop = CancellationToken::new();
-        let configuration = Arc::new(configuration);
-        let advertised = host_and_port(&control.address, port);
-        let mut high_availability = HighAvailabilityServices::open(&configuration, Arc::clone(&environment.clock))?;
-        let rest_advertised = host_and_port(&rest_options.address, rest_address.port());
-        let leadership = high_availability.election.campaign(&advertised, &rest_advertised).await?;
-        environment.epoch = leadership.session().epoch();
         let components = match Components::start(configuration, environment, advertised.clone(), stop.clone()) {
             Ok(components) => components,
-            Err(error) => {
-                leadership.resign().await;
-                return Err(error.into());
-            }
+            Err(error) => return Err((error, leadership)),
         };
-        let api = components.rest(rest_options.clone(), rest_address);
+        let api = components.rest(rest_options, rest_address);
         let Components { dispatcher, resource_manager, operations, services, mut parts, .. } = components;
         let rpc_stop = stop.clone();
-        let patience = connections::keep_alive(control.heartbeat_timeout);
+        let patience = connections::keep_alive(heartbeat_timeout);
         let name = Callee::JobManager.name(&advertised);
         parts.spawn(async move {
             let admission = Admission::by_open_files("RPC");
@@ -167,7 +149,6 @@ impl JobManager {
             rest::serve(rest_listener, api, rest_stop).await;
             "REST endpoint"
         });
-        let upload_dir = rest_options.upload_dir_is_temporary.then(|| rest_options.upload_dir.clone());
         Ok(Self {
             rpc_address,
             rest_address,
@@ -177,7 +158,7 @@ impl JobManager {
             leadership,
             stop,
             parts,
-            upload_dir,
+            _uploads: uploads,
         })
     }
 
@@ -222,9 +203,6 @@ impl JobManager {
         } else {
             self.leadership.resign().await;
         }
-        if let Some(folder) = self.upload_dir.as_deref().and_then(std::path::Path::parent) {
-            let _ = std::fs::remove_dir_all(folder);
-        }
         outcome
     }
 
@@ -243,43 +221,6 @@ impl JobManager {
             }
         }
     }
-}
-
-async fn bind_rpc(options: &ControlOptions) -> Result<TcpListener, Error> {
-    connections::listen((options.bind_host.as_str(), options.bind_port)).await.map_err(|source| Error::Bind {
-        what: "the RPC port",
-        address: host_and_port(&options.bind_host, options.bind_port),
-        key: jobmanager::RPC_PORT.key(),
-        source,
-    })
-}
-
-async fn bind_rest(options: &RestOptions) -> Result<TcpListener, Error> {
-    let mut tried = Vec::new();
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
-    for port in options.bind_ports.iter() {
-        match connections::listen((options.bind_address.as_str(), port)).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => {
-                tried.push(port);
-                last = error;
-            }
-        }
-    }
-    let ports = match tried[..] {
-        [first, .., last] => format!("{first} to {last}"),
-        _ => tried.first().map_or_else(String::new, u16::to_string),
-    };
-    let address = host_and_port(&options.bind_address, ports);
-    Err(Error::Bind { what: "the REST port", address, key: "rest.port or rest.bind-port", source: last })
-}
-
-fn create_upload_dir(options: &RestOptions) -> Result<(), Error> {
-    std::fs::create_dir_all(&options.upload_dir).map_err(|source| Error::UploadDir {
-        path: options.upload_dir.display().to_string(),
-        key: options.upload_dir_key,
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::gateway::TaskExecutors;
 use crate::jobmaster::collect::CollectCoordinators;
 use crate::jobmaster::operator_coordinator_holder::{CoordinatorCalls, CoordinatorFactory, no_coordinators};
 use crate::jobmaster::source_coordinator::EnumeratorFactory;
-use crate::jobmaster::{JobMasterContext, JobRecords, RecordedJob};
+use crate::jobmaster::{JobMasterContext, JobRecords, RecordedJob, RecordedResult};
 use crate::operations::Operations;
 use crate::options::{ControlOptions, JobOptions, JobStoreOptions, RestOptions, check_folders};
 use crate::resourcemanager::{ResourceManager, ResourceManagerHandle};
@@ -53,6 +53,8 @@ pub struct Environment {
     pub records: Option<JobRecords>,
     /// The jobs that go on from the JobManager that has led before.
     pub recorded_jobs: Vec<RecordedJob>,
+    /// The jobs that have ended under it.
+    pub recorded_results: Vec<RecordedResult>,
     /// Tasks of such jobs go on as they are, if they can. Otherwise they are begun again from the last checkpoint.
     pub adopts_tasks: bool,
 }
@@ -70,9 +72,23 @@ impl Environment {
             coordinator_calls: CoordinatorCalls::OnBlockingThreads,
             records: None,
             recorded_jobs: Vec::new(),
+            recorded_results: Vec::new(),
             adopts_tasks: false,
         }
     }
+}
+
+/// Reads what the parts run under, and what every job would stumble over.
+///
+/// # Errors
+/// A bad value.
+pub(crate) fn check(configuration: &Configuration) -> Result<(ControlOptions, JobStoreOptions), ConfigError> {
+    let control = ControlOptions::read(configuration)?;
+    let store = JobStoreOptions::read(configuration)?;
+    JobOptions::read(configuration)?;
+    wiesel_common::config::options::check(configuration)?;
+    check_folders(configuration)?;
+    Ok((control, store))
 }
 
 /// See the module. Dropping them ends the actors at once.
@@ -105,11 +121,7 @@ impl Components {
         advertised: String,
         stop: CancellationToken,
     ) -> Result<Self, ConfigError> {
-        let control = ControlOptions::read(&configuration)?;
-        let store = JobStoreOptions::read(&configuration)?;
-        JobOptions::read(&configuration)?;
-        wiesel_common::config::options::check(&configuration)?;
-        check_folders(&configuration)?;
+        let (control, store) = check(&configuration)?;
         let executors = TaskExecutors::new(environment.connector);
         let (clock, epoch) = (environment.clock, environment.epoch);
         let (resource_manager, resource_manager_handle) = ResourceManager::new(
@@ -140,8 +152,8 @@ impl Components {
             coordinator_calls: environment.coordinator_calls,
         };
         let address = context.address.clone();
-        let (dispatcher, dispatcher_handle, masters) =
-            Dispatcher::new(context, store, environment.records, environment.recorded_jobs);
+        let recorded = (environment.recorded_jobs, environment.recorded_results);
+        let (dispatcher, dispatcher_handle, masters) = Dispatcher::new(context, store, environment.records, recorded);
 
         // The ResourceManager outlives the dispatcher: what is suspended still frees its slots.
         let stop_resource_manager = CancellationToken::new();

@@ -13,6 +13,7 @@
 //! Invariant: a job ends in exactly one terminal state, holds no slot afterwards, and its cause is in its exception history.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests start what they end"))]
 pub mod application;
+mod candidate;
 pub mod cluster;
 pub mod components;
 pub mod dispatcher;

@@ -11,7 +11,7 @@ use wiesel_common::time::SystemClock;
 use wiesel_jobmanager::application::artifact::{Artifact, user_lib_dir};
 use wiesel_jobmanager::application::bootstrap::Application;
 use wiesel_jobmanager::application::status::ApplicationStatus;
-use wiesel_jobmanager::cluster::{Environment, JobManager};
+use wiesel_jobmanager::cluster::{Candidate, Environment, Error};
 use wiesel_jobmanager::dispatcher::DispatcherHandle;
 
 use crate::arguments::Arguments;
@@ -80,7 +80,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(serve(configuration, application));
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome.as_ref().err().and_then(|error| error.downcast_ref::<Error>()) {
+        // Another one leads: what is under way must not go on.
+        Some(Error::LeadershipLost(_)) => runtime.shutdown_background(),
+        _ => runtime.shutdown_timeout(std::time::Duration::from_secs(1)),
+    }
     outcome
 }
 
@@ -98,9 +102,16 @@ async fn serve(configuration: Configuration, application: Option<Application>) -
     let handle = application.as_ref().map(|application| application.handle().clone());
     let is_session = application.is_none();
     let shuts_down = application.as_ref().is_some_and(Application::shuts_down);
+    let candidate = Candidate::bind(handle, configuration, Environment::real(secret)).await?;
+    let may_stand_by = candidate.may_stand_by();
+    if may_stand_by {
+        tracing::info!("RPC endpoint bound to {}, REST to {}", candidate.rpc_address(), candidate.rest_address());
+        // For how long another one leads nobody knows, and whoever has started it does not wait for that.
+        wiesel_common::process::announce_up();
+    }
     // A signal that ends it does not wait until it leads.
     let manager = tokio::select! {
-        started = JobManager::start_for(handle, configuration, Environment::real(secret)) => started?,
+        started = candidate.lead() => started?,
         _ = terminated(&mut terminate, &mut interrupt) => {
             let status = if is_session { ExitCode::SUCCESS } else { ExitCode::from(ApplicationStatus::Unknown.exit_status()) };
             return Ok(status);
@@ -108,7 +119,9 @@ async fn serve(configuration: Configuration, application: Option<Application>) -
     };
     tracing::info!("RPC endpoint listening at {}", manager.rpc_address());
     tracing::info!("Rest endpoint listening at {}", manager.rest_address());
-    wiesel_common::process::announce_up();
+    if !may_stand_by {
+        wiesel_common::process::announce_up();
+    }
     let stop = manager.stop_token();
     let status = run_application(application, manager.dispatcher().clone());
     let told = manager.until_told();

@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use wiesel_common::config::options::high_availability::{self, HighAvailabilityMode};
 use wiesel_common::config::options::{checkpointing, client, cluster, job, jobmanager, rest, restart, state};
 use wiesel_common::config::{
     ConfigError, ConfigOption, ConfigValue, Configuration, FOR_EVER, Host, LOOPBACK, MemorySize, PortRange,
@@ -63,8 +64,10 @@ pub struct ControlOptions {
     pub bind_host: String,
     /// The port others are told; the bound one if it is 0.
     pub port: u16,
-    /// The port to listen on.
-    pub bind_port: u16,
+    /// Ports to try.
+    pub bind_ports: PortRange,
+    /// The key that sets them.
+    pub ports_key: &'static str,
     /// How often heartbeats are sent.
     pub heartbeat_interval: Duration,
     /// Silence after which a TaskManager is lost.
@@ -143,13 +146,14 @@ pub struct JobOptions {
 impl ControlOptions {
     /// Reads them.
     pub fn read(config: &Configuration) -> Result<Self, ConfigError> {
-        let port = config.get(&jobmanager::RPC_PORT)?;
+        let (port, bind_ports, ports_key) = rpc_ports(config)?;
         let pack = config.get(&LOAD_BALANCE)? == LoadBalance::MinResources;
         let options = Self {
             address: host(config, &jobmanager::RPC_ADDRESS)?,
             bind_host: host(config, &jobmanager::BIND_HOST)?,
             port,
-            bind_port: config.get_optional(&jobmanager::RPC_BIND_PORT)?.unwrap_or(port),
+            bind_ports,
+            ports_key,
             heartbeat_interval: config.get(&cluster::HEARTBEAT_INTERVAL)?,
             heartbeat_timeout: config.get(&cluster::HEARTBEAT_TIMEOUT)?,
             rpc_timeout: config.get(&cluster::RPC_ASK_TIMEOUT)?,
@@ -225,6 +229,22 @@ impl RestOptions {
             names: config.get_optional(&jobmanager::RPC_ADDRESS)?.into_iter().map(Host::into_string).collect(),
         })
     }
+}
+
+/// The port for calls that others are told (0: the bound one), those to try to listen on, and the key of them.
+fn rpc_ports(config: &Configuration) -> Result<(u16, PortRange, &'static str), ConfigError> {
+    let bound = config.get_optional(&jobmanager::RPC_BIND_PORT)?;
+    if config.get(&high_availability::TYPE)? == HighAvailabilityMode::None {
+        let port = config.get(&jobmanager::RPC_PORT)?;
+        return Ok((port, PortRange::single(bound.unwrap_or(port)), jobmanager::RPC_PORT.key()));
+    }
+    // As in Flink: there may be several JobManagers, and whoever looks for the one that leads is told its port.
+    let ports = config.get(&high_availability::JOB_MANAGER_PORT)?;
+    let (port, ports) = match bound {
+        Some(bound) => (ports.iter().next().unwrap_or(0), PortRange::single(bound)),
+        None => (0, ports),
+    };
+    Ok((port, ports, high_availability::JOB_MANAGER_PORT.key()))
 }
 
 /// The key that says where uploads are kept, or the one that may say so.
@@ -473,6 +493,24 @@ mod tests {
         }
         let (folder, named) = read(&[]);
         assert!(folder.starts_with(std::env::temp_dir()) && named == "web.upload.dir", "{folder:?} {named}");
+    }
+
+    #[test]
+    fn a_job_manager_among_several_has_a_port_that_is_found_out() {
+        let ports = |pairs: &[(&str, &str)]| {
+            let mut pairs = pairs.to_vec();
+            pairs.push(("jobmanager.rpc.port", "7000"));
+            let options = ControlOptions::read(&config(&pairs)).unwrap();
+            (options.port, options.bind_ports.iter().collect::<Vec<_>>(), options.ports_key)
+        };
+        let (elected, key) = (("high-availability.type", "object-store"), "high-availability.jobmanager.port");
+        assert_eq!(ports(&[]), (7000, vec![7000], "jobmanager.rpc.port"));
+        assert_eq!(ports(&[("jobmanager.rpc.bind-port", "7001")]), (7000, vec![7001], "jobmanager.rpc.port"));
+        assert_eq!(ports(&[(key, "7002")]).1, [7000]);
+        assert_eq!(ports(&[elected]), (0, vec![0], key));
+        assert_eq!(ports(&[elected, (key, "7002-7003")]), (0, vec![7002, 7003], key));
+        let behind = [elected, (key, "7002"), ("jobmanager.rpc.bind-port", "7004")];
+        assert_eq!(ports(&behind), (7002, vec![7004], key));
     }
 
     /// Before, it was every interface of the machine.

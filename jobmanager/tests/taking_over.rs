@@ -9,6 +9,7 @@ use prost::Message as _;
 use support::{Cluster, TaskManager, Told, shuffle, until};
 use wiesel_common::id::{AttemptId, JobId};
 use wiesel_jobmanager::cluster::Environment;
+use wiesel_jobmanager::dispatcher::SubmitError;
 use wiesel_jobmanager::ha::{MemoryRecords, RecordKey, RecordStore};
 use wiesel_jobmanager::jobmaster::JobRecords;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
@@ -28,9 +29,15 @@ async fn lead(store: &MemoryRecords, epoch: u64, patience: &str) -> Cluster {
 
 async fn lead_with(store: &MemoryRecords, epoch: u64, pairs: &[(&str, &str)]) -> Cluster {
     let records = JobRecords::lead(Arc::new(store.clone()), epoch).await.unwrap();
-    let recorded_jobs = records.jobs().await.unwrap();
-    let environment =
-        Environment { epoch, recorded_jobs, records: Some(records), adopts_tasks: true, ..Environment::real(None) };
+    let (recorded_jobs, recorded_results) = (records.jobs().await.unwrap(), records.results().await.unwrap());
+    let environment = Environment {
+        epoch,
+        recorded_jobs,
+        recorded_results,
+        records: Some(records),
+        adopts_tasks: true,
+        ..Environment::real(None)
+    };
     Cluster::start_in(pairs, environment).await
 }
 
@@ -179,6 +186,64 @@ async fn a_job_that_is_cancelled_while_it_is_taken_over_is_canceled() {
     second.await_status(id, JobStatus::Canceled).await;
 }
 
+/// Failed before: it was not known any more, and ran once more if it was submitted again.
+#[tokio::test]
+async fn a_job_that_has_ended_is_answered_for_and_not_run_again() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut task_manager = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    let before = first.await_status(id, JobStatus::Finished).await;
+    drop(first);
+    for epoch in 2..4 {
+        let next = lead(&store, epoch, SHORT).await;
+        let after = next.job(id).await;
+        assert_eq!((after.name(), after.status), (before.name(), JobStatus::Finished));
+        assert_eq!((after.start_time(), after.end_time()), (before.start_time(), before.end_time()));
+        let (status, result) = next.get(&format!("/jobs/{id}/execution-result")).await;
+        assert_eq!((status, &result["job-execution-result"]["application-status"]), (200, &"SUCCEEDED".into()));
+        let again = next.manager.dispatcher().submit(shuffle(1, 1)).await;
+        assert_eq!(again, Err(SubmitError::Duplicate(id)));
+    }
+}
+
+/// The same by an election: the process that leads next finds in the folder what the one before has left.
+#[tokio::test]
+async fn whoever_is_elected_goes_on_with_all_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("file://{}", folder.path().display());
+    let pairs = [
+        ("high-availability.type", "object-store"),
+        ("high-availability.storageDir", storage.as_str()),
+        ("high-availability.object-store.leader-election.retry-period", "10 ms"),
+        ("heartbeat.timeout", SHORT),
+    ];
+    let first = Cluster::start(&pairs).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let again = first.manager.dispatcher().submit(shuffle(1, 1)).await;
+    assert_eq!(again, Err(SubmitError::Duplicate(id)));
+    stop(first).await;
+
+    let second = Cluster::start(&pairs).await;
+    let mut task_manager = TaskManager::start(&second, "a", 1).await;
+    let deployed = task_manager.next_submit().await;
+    task_manager.report_all(&deployed, Finished).await;
+    second.await_status(id, JobStatus::Finished).await;
+    stop(second).await;
+
+    let third = Cluster::start(&pairs).await;
+    assert_eq!(third.job(id).await.status, JobStatus::Finished);
+}
+
+/// Ends a JobManager as a signal does.
+async fn stop(cluster: Cluster) {
+    let Cluster { manager, .. } = cluster;
+    manager.stop_token().cancel();
+    manager.wait().await.unwrap();
+}
+
 /// Nothing that is submitted is lost with the JobManager that has taken it, whatever it waits for.
 #[tokio::test]
 async fn a_job_that_waits_for_slots_goes_on_waiting_under_the_next_job_manager() {
@@ -276,4 +341,28 @@ async fn nothing_is_looked_for_where_checkpoints_that_stay_are_not_seen() {
     let second = lead_with(&store, 3, &[("heartbeat.timeout", LONG), retention, directory]).await;
     second.await_status(id, JobStatus::Canceled).await;
     until_the_record_is_deleted(&store, 3).await;
+}
+
+/// Failed before: a TaskManager that was thought lost was back first, and its tasks were adopted, though the next execution, of which
+/// nobody had reported yet, may have deleted what they have written.
+#[tokio::test]
+async fn tasks_that_a_restart_has_replaced_are_not_adopted_though_all_are_there() {
+    let store = MemoryRecords::default();
+    let first = lead(&store, 1, LONG).await;
+    let mut before = TaskManager::start(&first, "a", 1).await;
+    let id = first.submit(shuffle(1, 1)).await;
+    let deployed = before.next_submit().await;
+    before.run(&deployed).await;
+    first.await_status(id, JobStatus::Running).await;
+    drop(first);
+    change_record(&store, 2, id, |record| (record.execution, record.executions) = (1, vec![1; 2])).await;
+
+    let second = lead(&store, 3, SHORT).await;
+    let mut after = again(&second, &deployed).await;
+    assert_eq!(offer(&mut after, &deployed, &[0, 1]).await, 1);
+    let cancelled = before.next_cancel().await;
+    assert_eq!(cancelled.attempt_ids.len(), 2);
+    let ended = proto::SubmitTasksRequest { fence: cancelled.fence, ..deployed };
+    after.report_all(&ended, Canceled).await;
+    assert_eq!(before.next_submit().await.execution, 2);
 }

@@ -89,6 +89,8 @@ fn local(configuration: &Configuration) -> Result<Configuration, ConfigError> {
     let mut local = configuration.clone();
     let (slots, secret) = (slots(configuration)?.to_string(), new_secret());
     for (key, value) in [
+        // It is the only one that its jobs have.
+        (high_availability::TYPE.key(), "NONE"),
         (jobmanager::RPC_ADDRESS.key(), LOOPBACK),
         (jobmanager::BIND_HOST.key(), LOOPBACK),
         (jobmanager::RPC_PORT.key(), "0"),

@@ -82,6 +82,8 @@ struct Progress {
     runs: bool,
     wish: Option<Wish>,
     operation: Option<Operation>,
+    /// The JobManager has said that it cancels the job.
+    cancelled: bool,
     /// The savepoint that the last job stopped with.
     savepoint: Option<String>,
     /// Whether the job was to stop with a savepoint, which nobody says anything of any more.
@@ -99,7 +101,7 @@ impl Progress {
     /// The job is over, and its work is not done.
     fn again(&mut self, at: u64) {
         (self.runs, self.wish, self.operation) = (false, None, None);
-        self.may_have_stopped = false;
+        (self.may_have_stopped, self.cancelled) = (false, false);
         self.submit_at = at;
     }
 }
@@ -132,6 +134,7 @@ impl Client {
             runs: false,
             wish: None,
             operation: None,
+            cancelled: false,
             savepoint: None,
             may_have_stopped: false,
             ended_with_savepoint: false,
@@ -254,6 +257,10 @@ impl Client {
             self.violation = Some(format!("the job {id} is not known any more"));
             return;
         };
+        // Whoever leads then.
+        if known.cancelled && matches!(info.status, JobStatus::Created | JobStatus::Running | JobStatus::Restarting) {
+            self.violation = Some(format!("the job {id} is {}, and was to be cancelled", info.status));
+        }
         // What has ended under one JobManager says nothing to the next.
         if info.status == JobStatus::Finished && !self.abandoned.contains(&id) {
             self.violation = tickets.unheard(id).or(self.violation.take());
@@ -276,7 +283,10 @@ impl Client {
         let known = &mut self.progress[at];
         if let Some(wish) = known.wish.take_if(|_| info.status == JobStatus::Running) {
             match fulfil(manager, id, wish) {
-                Ok(operation) => known.operation = operation,
+                Ok(operation) => {
+                    known.operation = operation;
+                    known.cancelled = wish == Wish::Cancel;
+                }
                 Err(what) => self.violation = Some(what),
             }
         }

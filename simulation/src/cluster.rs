@@ -595,6 +595,7 @@ impl Cluster {
             coordinator_calls: CoordinatorCalls::Inline,
             records: None,
             recorded_jobs: Vec::new(),
+            recorded_results: Vec::new(),
             adopts_tasks: self.settings.adopts_tasks,
         };
         let configuration = Arc::new(self.configuration());
@@ -605,6 +606,7 @@ impl Cluster {
                 let records = JobRecords::lead(Arc::new(self.records.clone()), id.into()).await;
                 let records = records.expect("no later leader has begun");
                 environment.recorded_jobs = records.jobs().await.expect("records in memory can be read");
+                environment.recorded_results = records.results().await.expect("records in memory can be read");
                 environment.records = Some(records);
             }
             let stop = CancellationToken::new();

@@ -43,7 +43,9 @@ impl Successions {
     /// # Errors
     /// A task is another attempt that must have gone on.
     pub fn look(&mut self, jobs: &[Arc<JobInfo>]) -> Result<(), String> {
-        for job in jobs.iter().filter(|job| job.status != JobStatus::Initializing) {
+        // Of one that had ended before the result is known alone.
+        let is_told = |job: &&Arc<JobInfo>| job.status != JobStatus::Initializing && !job.graph.vertices.is_empty();
+        for job in jobs.iter().filter(is_told) {
             let Some(led) = self.led.remove(&job.job_id) else { continue };
             let found = attempts(job);
             for (place, known) in &led.attempts {

@@ -72,7 +72,7 @@ impl Rows {
     }
 }
 
-/// A stretch of the keys of one key group, to be read.
+/// A stretch of the keys of one key group.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyRange<'a> {
     /// The first key that may be in it.
@@ -150,6 +150,9 @@ pub trait KeyedBackend: Send {
 
     /// Applies changes.
     fn write(&mut self, table: TableId, batch: WriteBatch) -> Result<()>;
+
+    /// Takes out all entries of a range, without a look at them: that is one change, however many they are.
+    fn delete_range(&mut self, table: TableId, range: KeyRange<'_>) -> Result<()>;
 
     /// Visits the entries whose key begins with the prefix, in key order.
     fn scan(

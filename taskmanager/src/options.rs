@@ -2,9 +2,10 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
+use wiesel_common::config::options::high_availability::{self, HighAvailabilityMode};
 use wiesel_common::config::options::{self, cluster, jobmanager, network, taskmanager};
 use wiesel_common::config::{
-    ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange, host_and_port,
+    ConfigError, ConfigOption, Configuration, FOR_EVER, Host, LOOPBACK, PortRange, format_duration, host_and_port,
 };
 use wiesel_common::memory::TaskManagerMemory;
 use wiesel_common::secret::Secret;
@@ -14,6 +15,9 @@ use crate::executor::registration;
 
 const MAX_BUFFERS_PER_CHANNEL: ConfigOption<u32> =
     ConfigOption::new("taskmanager.network.memory.max-buffers-per-channel").default("10");
+
+/// Tasks end before so long without a JobMaster: nobody comes for them any more, and what they have to say waits for no longer.
+const LONGEST_WITHOUT_LEADER: Duration = Duration::from_secs(600);
 
 /// Settings of a TaskManager.
 #[derive(Clone, Debug)]
@@ -42,8 +46,7 @@ pub struct Options {
     pub slot_timeout: Duration,
     /// How long a cancelled task may go on; none: for ever.
     pub cancellation_timeout: Option<Duration>,
-    /// How long tasks go on without a JobMaster; zero: they end when it is lost. No key sets it as long as no JobMaster takes tasks
-    /// over.
+    /// How long tasks go on without a JobMaster; zero, as without an election: they end when it is lost.
     pub tasks_without_leader: Duration,
     /// The parts of the memory.
     pub memory: TaskManagerMemory,
@@ -97,7 +100,7 @@ impl Options {
             resource_id: config.get_optional(&taskmanager::RESOURCE_ID)?.map(|id| id.0),
             slot_timeout: config.get(&taskmanager::SLOT_TIMEOUT)?.min(FOR_EVER),
             cancellation_timeout: Some(cancellation.min(FOR_EVER)).filter(|timeout| !timeout.is_zero()),
-            tasks_without_leader: Duration::ZERO,
+            tasks_without_leader: tasks_without_leader(config)?,
             network: network_options(config, memory.network.bytes(), secret.clone())?,
             memory,
             secret,
@@ -110,6 +113,24 @@ impl Options {
             },
         })
     }
+}
+
+/// How long tasks go on without a JobMaster. Without an election no other one comes that could take them over.
+fn tasks_without_leader(config: &Configuration) -> Result<Duration, ConfigError> {
+    let (option, kind) = (&taskmanager::TASKS_WITHOUT_LEADER, &high_availability::TYPE);
+    let limit = config.get(option)?;
+    if limit >= LONGEST_WITHOUT_LEADER {
+        let expected = format!("expected less than {}", format_duration(LONGEST_WITHOUT_LEADER));
+        return Err(option.bad_value(option.key(), &format_duration(limit), expected));
+    }
+    if config.get(kind)? != HighAvailabilityMode::None {
+        return Ok(limit);
+    }
+    if config.contains(option) && !limit.is_zero() {
+        let (key, kind) = (option.key(), kind.key());
+        tracing::warn!("{key} has no effect where {kind} is NONE: tasks end when their JobManager is lost");
+    }
+    Ok(Duration::ZERO)
 }
 
 fn network_options(
@@ -242,6 +263,22 @@ mod tests {
         assert_eq!(first(&["127.0.1.1", "::1"]), None);
         assert_eq!(first(&["127.0.1.1", "172.18.0.3", "10.0.0.1"]).as_deref(), Some("172.18.0.3"));
         assert_eq!(first(&["fd00::3"]).as_deref(), Some("fd00::3"));
+    }
+
+    #[test]
+    fn tasks_go_on_without_a_leader_where_another_one_comes() {
+        let object_store = ("high-availability.type", "object-store");
+        let key = "taskmanager.tasks-without-leader.timeout";
+        let limit = |pairs: &[(&str, &str)]| read(pairs).unwrap().tasks_without_leader;
+        assert_eq!(limit(&[]), Duration::ZERO);
+        assert_eq!(limit(&[(key, "1 min")]), Duration::ZERO);
+        assert_eq!(limit(&[object_store]), Duration::from_secs(300));
+        assert_eq!(limit(&[object_store, (key, "1 min")]), Duration::from_secs(60));
+        assert_eq!(limit(&[object_store, (key, "0 s")]), Duration::ZERO);
+        for too_long in ["10 min", "9223372036854775807 s"] {
+            let error = read(&[(key, too_long)]).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("less than 10 min"), "{error}");
+        }
     }
 
     /// Before, it was every interface of the machine.

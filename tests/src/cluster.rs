@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -15,6 +15,10 @@ use tempfile::TempDir;
 
 use crate::http::{self, Answer};
 use crate::{eventually, process};
+
+pub use self::masters::Master;
+
+mod masters;
 
 /// How long a cluster may take to come up, and a signal to be followed.
 const START: Duration = Duration::from_secs(20);
@@ -54,6 +58,7 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
 
 /// A cluster to be.
 pub struct ClusterBuilder {
+    masters: usize,
     task_managers: usize,
     slots: usize,
     config: BTreeMap<String, String>,
@@ -95,6 +100,8 @@ impl ClusterBuilder {
     /// Writes the configuration without starting anything.
     pub fn prepare(self) -> Cluster {
         let [rest, rpc] = free_ports();
+        let mut masters = vec![Master { rest, pid: 0 }];
+        masters.extend((1..self.masters).map(|_| Master { rest: free_ports::<1>()[0], pid: 0 }));
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut config = BTreeMap::from([
             ("rest.port".to_owned(), rest.to_string()),
@@ -111,10 +118,17 @@ impl ClusterBuilder {
         ]);
         config.extend(self.config);
         let (task_managers, slots, fault_points) = (self.task_managers, self.slots, self.fault_points);
-        let cluster = Cluster { dir, config, rest, task_managers, slots, fault_points };
+        let (rest, list) = (AtomicU16::new(rest), masters.iter().map(|master| format!("localhost:{}\n", master.rest)));
+        let list: String = list.collect();
+        let masters = Mutex::new(masters);
+        let mut cluster = Cluster { dir, config, masters, rest, task_managers, slots, fault_points };
+        if cluster.is_elected() {
+            let folder = format!("file://{}", cluster.records_folder().display());
+            cluster.config.entry("high-availability.storageDir".to_owned()).or_insert(folder);
+        }
         fs::create_dir_all(cluster.conf()).expect("the configuration's folder can be made");
         fs::write(cluster.conf().join("workers"), "localhost\n".repeat(task_managers)).expect("workers");
-        fs::write(cluster.conf().join("masters"), "localhost\n").expect("masters");
+        fs::write(cluster.conf().join("masters"), list).expect("masters");
         let text: String = cluster.config.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
         fs::write(cluster.conf().join("config.yaml"), text).expect("config.yaml");
         cluster
@@ -125,6 +139,10 @@ impl ClusterBuilder {
         let cluster = self.prepare();
         let output = cluster.script("start-cluster.sh", &[]);
         assert!(output.status.success(), "start-cluster.sh: {output:?}");
+        if cluster.is_elected() {
+            cluster.note_masters();
+            cluster.follow_leader(None, START);
+        }
         cluster.wait_for_slots(cluster.task_managers * cluster.slots);
         cluster
     }
@@ -134,7 +152,9 @@ impl ClusterBuilder {
 pub struct Cluster {
     dir: TempDir,
     config: BTreeMap<String, String>,
-    rest: u16,
+    masters: Mutex<Vec<Master>>,
+    /// Of the JobManager that requests go to.
+    rest: AtomicU16,
     task_managers: usize,
     slots: usize,
     fault_points: String,
@@ -143,7 +163,7 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster of one TaskManager with two slots.
     pub fn builder() -> ClusterBuilder {
-        ClusterBuilder { task_managers: 1, slots: 2, config: BTreeMap::new(), fault_points: String::new() }
+        ClusterBuilder { masters: 1, task_managers: 1, slots: 2, config: BTreeMap::new(), fault_points: String::new() }
     }
 
     /// A folder that is removed with the cluster.
@@ -158,7 +178,12 @@ impl Cluster {
 
     /// The REST port.
     pub fn port(&self) -> u16 {
-        self.rest
+        self.rest.load(Ordering::Relaxed)
+    }
+
+    /// Whether JobManagers are elected.
+    fn is_elected(&self) -> bool {
+        self.config.contains_key("high-availability.type")
     }
 
     /// A program or script of the installation, made to use this cluster's folders.
@@ -249,7 +274,7 @@ impl Cluster {
 
     /// The answer of the REST endpoint.
     pub fn request(&self, method: &str, path: &str) -> Answer {
-        let answer = http::request(self.rest, method, path, "application/json", b"");
+        let answer = http::request(self.port(), method, path, "application/json", b"");
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error:#}\n{}", self.logs()))
     }
 
@@ -272,7 +297,7 @@ impl Cluster {
 
     fn wait_for_overview(&self, limit: Duration, field: &str, wanted: usize) {
         let ask = || {
-            let answer = http::request(self.rest, "GET", "/overview", "application/json", b"");
+            let answer = http::request(self.port(), "GET", "/overview", "application/json", b"");
             let answer = answer.map_err(|error| format!("{error:#}"))?.json();
             match answer[field].as_u64() == Some(wanted as u64) {
                 true => Ok(()),

@@ -25,6 +25,8 @@ mod examples;
 mod failures;
 #[path = "e2e/former_rows.rs"]
 mod former_rows;
+#[path = "e2e/high_availability.rs"]
+mod high_availability;
 #[path = "e2e/job_manager.rs"]
 mod job_manager;
 #[path = "e2e/kept_savepoints.rs"]

@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use wiesel_common::config::options::job::PARALLELISM;
+use wiesel_common::config::options::rest;
 use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
@@ -185,6 +186,7 @@ impl Cluster {
 
     fn session_client(&self, configuration: &Configuration) -> Result<RestClient, Failure> {
         match &self.job_manager {
+            None if names_address(&self.properties) => Ok(RestClient::at_configured_address(configuration)?),
             None => Ok(RestClient::from_configuration(configuration)?),
             Some(text) => {
                 let (host, port) = endpoint(text)
@@ -200,6 +202,12 @@ struct ScriptCluster {
     client: RestClient,
     /// One that ends with this.
     _local: Option<LocalCluster>,
+}
+
+/// Whether `-D` properties say where REST is: then who leads is not asked.
+pub(crate) fn names_address(properties: &[String]) -> bool {
+    let keys = [rest::ADDRESS.key(), rest::PORT.key()];
+    properties.iter().filter_map(|property| property.split_once('=')).any(|(key, _)| keys.contains(&key.trim()))
 }
 
 /// Host and port of `-m`. Flink takes them after `http://`, too.
@@ -311,7 +319,7 @@ mod tests {
         let client = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
             let client = RestClient::from_configuration(&pairs.collect());
-            client.map(|client| client.address().to_owned()).map_err(|error| error.to_string())
+            client.map(|client| client.address()).map_err(|error| error.to_string())
         };
         assert_eq!(client(&[]), Ok("http://localhost:8081".to_owned()));
         let elsewhere = client(&[("jobmanager.rpc.address", "master"), ("rest.port", "80")]);
@@ -323,6 +331,15 @@ mod tests {
             let error = client(&[(key, value)]).unwrap_err();
             assert!(error.contains(key) && error.contains("expected"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_address_that_is_named_is_not_looked_for() {
+        let named = |properties: &[&str]| {
+            names_address(&properties.iter().map(|property| (*property).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(named(&["a=b", "rest.address=master"]) && named(&[" rest.port =80"]));
+        assert!(!named(&[]) && !named(&["rest.bind-port=80", "a=rest.port"]));
     }
 
     /// Before: "no JobManager answers at http://http://localhost:8081".

@@ -1,4 +1,5 @@
 //! A JobManager's REST API, as far as the clients use it.
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,11 +10,14 @@ use reqwest::multipart::{Form, Part};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wiesel_common::config::{ConfigError, Configuration, Host, LOOPBACK, format_duration, host_and_port, options};
+use wiesel_common::filesystem;
 use wiesel_common::id::{JobId, OperatorId};
 use wiesel_proto as proto;
 
+use self::leader::Leader;
 use self::limits::{Limits, Missing};
 
+mod leader;
 mod limits;
 mod messages;
 mod operations;
@@ -121,11 +125,16 @@ const PLANNING: Duration = Duration::from_secs(120);
 /// The outcome of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A client of one JobManager.
+/// A client of one JobManager, or of whichever leads.
 #[derive(Clone)]
 pub struct RestClient {
     http: reqwest::Client,
+    /// `http://host:port`, where it was given.
     address: String,
+    /// Where it has to be looked for.
+    leader: Option<Arc<Leader>>,
+    /// Whether this looks for another one when that is gone; otherwise it goes along.
+    looks: bool,
     limits: Limits,
     /// See [`PLANNING`].
     planning: Duration,
@@ -135,7 +144,8 @@ impl RestClient {
     /// A client of the JobManager at `host:port`. An address of IPv6 may stand in brackets.
     pub fn new(host: &str, port: u16) -> Self {
         let address = format!("http://{}", host_and_port(host, port));
-        Self { http: http_client(), address, limits: Limits::new(TIMEOUT), planning: PLANNING }
+        let limits = Limits::new(TIMEOUT);
+        Self { http: http_client(), address, leader: None, looks: true, limits, planning: PLANNING }
     }
 
     /// A client that waits for answers as long as `client.timeout` says.
@@ -144,21 +154,34 @@ impl RestClient {
         Ok(self)
     }
 
-    /// A client of the same JobManager with connections of its own, for another runtime.
+    /// A client of the same JobManager with connections of its own, for another runtime. Which one leads it knows from this client.
     pub(crate) fn anew(&self) -> Self {
-        Self { http: http_client(), ..self.clone() }
+        Self { http: http_client(), looks: false, ..self.clone() }
+    }
+
+    /// A client of the JobManager of a configuration: of whichever leads, or, where there is no election, of the one that it names by
+    /// `rest.address` and `rest.port`.
+    ///
+    /// # Errors
+    /// A bad value, or a folder of the election that is none.
+    pub fn from_configuration(configuration: &Configuration) -> filesystem::Result<Self> {
+        let leader = Leader::configured(configuration)?.map(Arc::new);
+        Ok(Self { leader, ..Self::at_configured_address(configuration)? })
     }
 
     /// A client of the JobManager that a configuration names by `rest.address` and `rest.port`.
-    pub fn from_configuration(configuration: &Configuration) -> std::result::Result<Self, ConfigError> {
+    pub fn at_configured_address(configuration: &Configuration) -> std::result::Result<Self, ConfigError> {
         let host = configuration.get_optional(&options::rest::ADDRESS)?.map(Host::into_string);
         let client = Self::new(host.as_deref().unwrap_or(LOOPBACK), configuration.get(&options::rest::PORT)?);
         client.patient_by(configuration)
     }
 
-    /// `http://host:port`.
-    pub fn address(&self) -> &str {
-        &self.address
+    /// `http://host:port`; of a leader that was not found yet, where that is looked for.
+    pub fn address(&self) -> String {
+        match &self.leader {
+            Some(leader) => leader.known().unwrap_or_else(|| leader.place().to_owned()),
+            None => self.address.clone(),
+        }
     }
 
     /// All jobs.
@@ -281,7 +304,9 @@ impl RestClient {
         let path = format!("/v1/jobs/{job}/coordinators/{operator}");
         let body = json!({"serializedCoordinationRequest": BASE64.encode(request.encode_to_vec())});
         let limits = self.limits.longer(Duration::from_millis(request.max_wait));
-        let answer: Value = self.send_within(limits, &path, self.http.post(self.url(&path)).json(&body)).await?;
+        // Rows are told by their offset: to ask for them again loses none.
+        let request = self.http.post(self.url(&path)).json(&body);
+        let answer: Value = self.send_again(limits, &path, request, true).await?;
         let text = answer["serializedCoordinationResult"].as_str();
         let bytes = text.and_then(|text| BASE64.decode(text).ok());
         bytes
@@ -290,11 +315,14 @@ impl RestClient {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
+        match &self.leader {
+            Some(leader) => format!("{}{path}", leader.known().as_deref().unwrap_or(leader::ANYBODY)),
+            None => format!("{}{path}", self.address),
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.send(path, self.http.get(self.url(path))).await
+        self.send_again(self.limits, path, self.http.get(self.url(path)), true).await
     }
 
     async fn send<T: DeserializeOwned>(&self, call: &str, request: reqwest::RequestBuilder) -> Result<T> {
@@ -307,12 +335,40 @@ impl RestClient {
         call: &str,
         request: reqwest::RequestBuilder,
     ) -> Result<T> {
-        let (status, body) = exchange(request, limits).await.map_err(|missing| self.missing(call, missing))?;
+        self.send_again(limits, call, request, false).await
+    }
+
+    /// `repeats`: the call may be made twice.
+    async fn send_again<T: DeserializeOwned>(
+        &self,
+        limits: Limits,
+        call: &str,
+        request: reqwest::RequestBuilder,
+        repeats: bool,
+    ) -> Result<T> {
+        let answer = self.exchange(limits, request, repeats).await;
+        let (status, body) = answer.map_err(|missing| self.missing(call, missing))?;
         self.answer(call, status, &body)
+    }
+
+    async fn exchange(
+        &self,
+        limits: Limits,
+        request: reqwest::RequestBuilder,
+        repeats: bool,
+    ) -> std::result::Result<Answer, Missing> {
+        match self.leader.as_ref().filter(|_| self.looks) {
+            Some(leader) => leader.send(&self.http, request.build()?, limits, repeats).await,
+            None => exchange(request.send(), limits).await,
+        }
     }
 
     /// Sends what may be so long that it is refused before it is sent.
     async fn send_long<T: DeserializeOwned>(&self, call: &str, form: Form) -> Result<T> {
+        if self.leader.is_some() {
+            // It cannot be sent twice: who leads, and answers, is found out before.
+            self.get::<Value>("/v1/config").await?;
+        }
         let request = self.http.post(self.url(call)).multipart(form).build();
         let request = request.map_err(|error| self.missing(call, error.into()))?;
         let answer = upload::send(request, CONNECT_TIMEOUT, self.limits).await;
@@ -331,7 +387,7 @@ impl RestClient {
             }
             // A JobManager says why it refuses. Another program may have its port.
             _ => Err(Error::Unexpected {
-                address: self.address.clone(),
+                address: self.address(),
                 call: call.to_owned(),
                 reason: format!("HTTP status {status}"),
                 status: Some(status.as_u16()),
@@ -340,7 +396,7 @@ impl RestClient {
     }
 
     fn missing(&self, call: &str, missing: Missing) -> Error {
-        let address = self.address.clone();
+        let address = self.address();
         match missing {
             Missing::Unreachable(reason) => Error::Unreachable { address, reason },
             Missing::Broken(reason) => Error::Broken { address, call: call.to_owned(), reason },
@@ -357,7 +413,7 @@ impl RestClient {
     }
 
     fn unexpected(&self, call: &str, reason: &str) -> Error {
-        let (address, call, reason) = (self.address.clone(), call.to_owned(), reason.to_owned());
+        let (address, call, reason) = (self.address(), call.to_owned(), reason.to_owned());
         Error::Unexpected { address, call, reason, status: None }
     }
 }
@@ -388,12 +444,15 @@ fn perhaps_job(job: JobId) -> String {
     )
 }
 
-/// The status and the body of the answer, or why there is none.
+/// The status and the body of an answer.
+type Answer = (StatusCode, Vec<u8>);
+
+/// The answer to a call, or why there is none.
 async fn exchange(
-    request: reqwest::RequestBuilder,
+    call: impl Future<Output = reqwest::Result<reqwest::Response>>,
     limits: Limits,
-) -> std::result::Result<(StatusCode, Vec<u8>), Missing> {
-    let mut response = limits.next(request.send()).await??;
+) -> std::result::Result<Answer, Missing> {
+    let mut response = limits.next(call).await??;
     let mut body = Vec::new();
     while let Some(part) = limits.next(response.chunk()).await?? {
         limits.add(&mut body, &part)?;

@@ -7,7 +7,7 @@ use clap::Parser;
 use wiesel_common::quote::quote;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, load_configuration, options, parse_property, warn_of};
+use crate::cli::{Failure, load_configuration, names_address, options, parse_property, warn_of};
 use crate::local::{LocalCluster, tell_what_ends, wait_for_jobs};
 use crate::rest::RestClient;
 use crate::target::Target;
@@ -166,6 +166,7 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let local = (target == Target::Local).then(|| LocalCluster::start(&arguments.properties)).transpose()?;
     let client = match &local {
         Some(local) => local.client(&configuration)?,
+        None if names_address(&arguments.properties) => RestClient::at_configured_address(&configuration)?,
         None => RestClient::from_configuration(&configuration)?,
     };
     if arguments.fold_json {

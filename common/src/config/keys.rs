@@ -41,7 +41,7 @@ const PREFIXES: [&str; 22] = [
 
 /// Keys that only Wiesel has, that Flink documents outside its option classes or does not document though it reads them, or
 /// that only its earlier versions have. A test holds the options that the code declares against this and the table.
-const OWN: [&str; 22] = [
+const OWN: [&str; 23] = [
     "collect-sink.batch-size.max",
     "high-availability.object-store.leader-election.lease-duration",
     "high-availability.object-store.leader-election.renew-deadline",
@@ -61,6 +61,7 @@ const OWN: [&str; 22] = [
     "taskmanager.network.memory.floating-buffers-per-gate",
     "taskmanager.network.memory.max-buffers-per-channel",
     "taskmanager.network.payload-checksum",
+    "taskmanager.tasks-without-leader.timeout",
     "taskmanager.tmp.dirs",
     "web.upload.dir",
     "yarn.application.name",

@@ -18,7 +18,7 @@ mod option;
 pub mod options;
 mod secrets;
 mod sources;
-mod unsupported;
+pub(crate) mod unsupported;
 mod value;
 
 pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
@@ -58,14 +58,14 @@ pub enum ConfigError {
     #[error("{0}")]
     Inconsistent(String),
     /// An option that promises what is not there, where going on without it would do harm.
-    #[error(
-        "the option '{key}' asks for {what}, which Wiesel does not have yet: it would run without. Remove the option"
-    )]
+    #[error("the option '{key}' asks for {what}, which Wiesel does not have yet: it would run without. {instead}")]
     Unsupported {
         /// The key as it was written.
         key: String,
         /// What it asks for.
         what: &'static str,
+        /// What to do: a sentence without a full stop.
+        instead: &'static str,
     },
 }
 

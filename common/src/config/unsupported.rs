@@ -5,18 +5,27 @@ use super::{ConfigError, Configuration, keys};
 /// The keys that choose the service for high availability, the former ones too.
 const HIGH_AVAILABILITY: [&str; 3] = ["high-availability.type", "high-availability", "recovery.mode"];
 
+/// What there is in place of services that keep records and elect leaders.
+pub(crate) const OBJECT_STORE: &str = "Set it to object-store, which needs no service but a folder, local or in S3 \
+    (high-availability.storageDir), or remove it";
+
 /// Refuses a configuration that asks for what would be missed too late.
 pub(super) fn refuse(config: &Configuration) -> Result<(), ConfigError> {
     match config.iter().find_map(|(key, value)| Some((key, asks_for(key, value.trim())?))) {
-        Some((key, what)) => Err(ConfigError::Unsupported { key: key.to_owned(), what }),
+        Some((key, (what, instead))) => Err(ConfigError::Unsupported { key: key.to_owned(), what, instead }),
         None => Ok(()),
     }
 }
 
-fn asks_for(key: &str, value: &str) -> Option<&'static str> {
+/// What a key asks for, and what to do instead.
+fn asks_for(key: &str, value: &str) -> Option<(&'static str, &'static str)> {
     let is_one_of = |names: [&str; 3]| names.iter().any(|name| value.eq_ignore_ascii_case(name));
     if HIGH_AVAILABILITY.contains(&key) {
-        return (!is_one_of(["", "none", "standalone"])).then_some("high availability");
+        // What is no kind at all is refused where it is read.
+        let services =
+            [("zookeeper", "high availability by ZooKeeper"), ("kubernetes", "high availability by Kubernetes")];
+        let service = services.into_iter().find(|(name, _)| value.eq_ignore_ascii_case(name));
+        return service.map(|(_, what)| (what, OBJECT_STORE));
     }
     // What is switched off is not missed.
     if !key.starts_with("security.") || keys::is_honoured(key) || is_one_of(["", "false", "off"]) {
@@ -24,7 +33,7 @@ fn asks_for(key: &str, value: &str) -> Option<&'static str> {
     }
     let kerberos = ["security.kerberos.", "security.keytab", "security.principal", "security.delegation."];
     let by_kerberos = kerberos.iter().any(|prefix| key.starts_with(prefix));
-    Some(if by_kerberos { "Kerberos" } else { "TLS or another protection" })
+    Some((if by_kerberos { "Kerberos" } else { "TLS or another protection" }, "Remove the option"))
 }
 
 #[cfg(test)]
@@ -44,12 +53,18 @@ mod tests {
             ("security.ssl.made-up", "x", "TLS"),
             ("security.kerberos.login.keytab", "/keys", "Kerberos"),
             ("security.principal", "me", "Kerberos"),
-            ("high-availability.type", "ZooKeeper", "high availability"),
-            ("high-availability", "kubernetes", "high availability"),
-            ("recovery.mode", "zookeeper", "high availability"),
         ] {
             let error = refused(key, value).unwrap_or_else(|| panic!("{key}: {value} is taken"));
             assert!(error.contains(key) && error.contains(what) && error.contains("Remove"), "{error}");
+        }
+        for (key, value, what) in [
+            ("high-availability.type", "ZooKeeper", "high availability by ZooKeeper"),
+            ("high-availability", " kubernetes", "high availability by Kubernetes"),
+            ("recovery.mode", "zookeeper", "high availability by ZooKeeper"),
+        ] {
+            let error = refused(key, value).unwrap_or_else(|| panic!("{key}: {value} is taken"));
+            let parts = [key, what, "object-store", "high-availability.storageDir"];
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         }
     }
 
@@ -60,6 +75,8 @@ mod tests {
             ("security.ssl.rest.keystore", ""),
             ("high-availability.type", "NONE"),
             ("high-availability", "none"),
+            // Failed before: no job outlived its JobManager.
+            ("high-availability.type", "object-store"),
             ("high-availability.storageDir", "/ha"),
             ("rest.port", "8081"),
         ] {

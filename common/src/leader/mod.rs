@@ -5,6 +5,7 @@
 use tokio::sync::watch;
 
 use crate::config::options::high_availability::{self, HighAvailabilityMode};
+use crate::config::unsupported::OBJECT_STORE;
 use crate::config::{ConfigError, Configuration};
 use crate::filesystem;
 use crate::id::LeaderSessionId;
@@ -15,6 +16,17 @@ pub mod storage;
 
 pub use lease::LeaseRetrieval;
 pub use storage::ClusterStorage;
+
+/// How a JobManager that stands by begins what it answers to each call of REST.
+pub const STANDS_BY: &str = "This JobManager stands by.";
+/// The same as long as nobody leads: Flink's words.
+pub const NOBODY_LEADS: &str = "Service temporarily unavailable due to an ongoing leader election. Please refresh.";
+
+/// Whether an answer is one of a JobManager that stands by, which has done nothing.
+pub fn is_said_by_standby(body: &[u8]) -> bool {
+    let says = |text: &str| body.windows(text.len()).any(|part| part == text.as_bytes());
+    says(STANDS_BY) || says(NOBODY_LEADS)
+}
 
 /// A JobManager that leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +97,8 @@ pub fn retrieval(
 
 /// The kind of high availability that is configured is one that there is not.
 pub fn unsupported() -> ConfigError {
-    ConfigError::Unsupported { key: high_availability::TYPE.key().to_owned(), what: "high availability" }
+    let (key, what) = (high_availability::TYPE.key().to_owned(), "high availability by ZooKeeper or Kubernetes");
+    ConfigError::Unsupported { key, what, instead: OBJECT_STORE }
 }
 
 /// Tells all who watch who leads, as long as somebody does.

@@ -2,8 +2,8 @@
 use std::fmt::Write as _;
 
 use super::lease::LeaseFile;
-use crate::config::options::high_availability::{self, CLUSTER_ID, STORAGE_DIR};
-use crate::config::{ConfigError, Configuration};
+use crate::config::options::high_availability::{self, CLUSTER_ID, HighAvailabilityMode, STORAGE_DIR};
+use crate::config::{ConfigError, ConfigValue as _, Configuration};
 use crate::filesystem::{self, Location};
 
 /// The longest name of a folder, in bytes, that file systems take.
@@ -20,7 +20,15 @@ impl ClusterStorage {
     /// # Errors
     /// `high-availability.storageDir` is not set or names no place, `high-availability.cluster-id` is no name.
     pub fn open(config: &Configuration) -> filesystem::Result<Self> {
-        let missing = || ConfigError::Missing(STORAGE_DIR.key().to_owned());
+        let missing = || {
+            let (key, kind) = (STORAGE_DIR.key(), HighAvailabilityMode::ObjectStore.show());
+            let folder =
+                "a folder, local or in S3, that all JobManagers, TaskManagers and clients of the cluster reach";
+            ConfigError::Inconsistent(format!(
+                "{} is {kind}, and {key} is not set: {folder}",
+                high_availability::TYPE.key()
+            ))
+        };
         let uri = config.get_optional(&high_availability::STORAGE_DIR)?.filter(|uri| !uri.trim().is_empty());
         // Everybody has to find it.
         let folder = Location::resolve(&uri.ok_or_else(missing)?, config)?.without_entropy();

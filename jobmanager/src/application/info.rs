@@ -108,7 +108,7 @@ pub struct ApplicationHandle {
 }
 
 impl ApplicationHandle {
-    pub(super) fn new(name: String, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(name: String, clock: Arc<dyn Clock>) -> Self {
         let (state, timestamps) = (ApplicationState::Created, [0; ApplicationState::ALL.len()]);
         let mut info = ApplicationInfo { id: ApplicationId::random(), name, state, timestamps };
         info.enter(ApplicationState::Created, clock.now_millis());

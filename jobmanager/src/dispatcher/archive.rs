@@ -29,30 +29,35 @@ impl Archive {
         Self { options, jobs: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
-    /// Keeps a job that ended now (of the clock that only runs, in milliseconds); older ones may have to go.
-    pub fn insert(&mut self, info: Arc<JobInfo>, now: i64) {
-        let archived = Archived { id: info.job_id, ended: now, bytes: estimate(&info) };
+    /// Keeps a job that ended then (of the clock that only runs, in milliseconds) and not before those that are here. Older ones may
+    /// have to go: these.
+    pub fn insert(&mut self, info: Arc<JobInfo>, ended: i64) -> Vec<JobId> {
+        let archived = Archived { id: info.job_id, ended, bytes: estimate(&info) };
         self.bytes += archived.bytes;
         self.order.push_back(archived);
         self.jobs.insert(info.job_id, info);
+        let mut gone = Vec::new();
         while self.jobs.len() > 1 && (self.jobs.len() > self.options.capacity || self.bytes > self.options.bytes) {
-            self.drop_oldest();
+            gone.extend(self.drop_oldest());
         }
+        gone
     }
 
-    /// Drops what is too old.
-    pub fn expire(&mut self, now: i64) {
-        let oldest = now - saturating_millis(self.options.expiration);
+    /// Drops what is too old: these.
+    pub fn expire(&mut self, now: i64) -> Vec<JobId> {
+        let oldest = now.saturating_sub(saturating_millis(self.options.expiration));
+        let mut gone = Vec::new();
         while self.order.front().is_some_and(|archived| archived.ended < oldest) {
-            self.drop_oldest();
+            gone.extend(self.drop_oldest());
         }
+        gone
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(gone) = self.order.pop_front() {
-            self.bytes -= gone.bytes;
-            self.jobs.remove(&gone.id);
-        }
+    fn drop_oldest(&mut self) -> Option<JobId> {
+        let gone = self.order.pop_front()?;
+        self.bytes -= gone.bytes;
+        self.jobs.remove(&gone.id);
+        Some(gone.id)
     }
 
     /// A job.

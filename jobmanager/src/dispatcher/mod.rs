@@ -2,6 +2,7 @@
 //!
 //! Invariant: a job is known under its id either to a JobMaster or to the archive, from its submission until it expires.
 pub mod archive;
+mod results;
 mod validation;
 
 use std::collections::HashMap;
@@ -27,10 +28,11 @@ use crate::jobmaster::execution_graph::ExecutionGraph;
 use crate::jobmaster::status::{JobStatus, StatusTimestamps};
 use crate::jobmaster::{
     self, Aftermath, Ended, JobInfo, JobMaster, JobMasterContext, JobMasterHandle, JobRecorder, JobRecords,
-    RecordedJob, Wanted, graph_of,
+    RecordedJob, RecordedResult, Wanted, graph_of,
 };
 use crate::options::{JobOptions, JobStoreOptions};
 use archive::Archive;
+use results::Results;
 
 pub(crate) use validation::MAX_TASKS;
 pub use validation::{Validated, validate};
@@ -192,6 +194,8 @@ pub struct Dispatcher {
     records: Option<JobRecords>,
     /// Who waits for a submitted job to be recorded, and ends of jobs that are recorded for their JobMasters.
     recordings: JoinSet<()>,
+    /// What is recorded of jobs that are over.
+    recorded_results: Results,
     store: JobStoreOptions,
     receiver: mpsc::UnboundedReceiver<Message>,
     masters: JobMasters,
@@ -213,18 +217,19 @@ struct JobInProgress {
 }
 
 impl Dispatcher {
-    /// `recorded`: jobs that go on from the JobManager that has led before. The ResourceManager has heard of them before it hears of a
-    /// TaskManager.
+    /// `recorded`: jobs that go on from the JobManager that has led before, and the results of those that have ended. The
+    /// ResourceManager has heard of them before it hears of a TaskManager.
     pub(crate) fn new(
         context: JobMasterContext,
         store: JobStoreOptions,
         records: Option<JobRecords>,
-        recorded: Vec<RecordedJob>,
+        recorded: (Vec<RecordedJob>, Vec<RecordedResult>),
     ) -> (Self, DispatcherHandle, JobMasters) {
         let (sender, receiver) = mailbox();
         let masters = JobMasters::default();
         let mut dispatcher = Self {
             context,
+            recorded_results: Results::new(records.clone()),
             records,
             recordings: JoinSet::new(),
             archive: Archive::new(store.clone()),
@@ -237,7 +242,9 @@ impl Dispatcher {
             jobs: HashMap::new(),
             results: HashMap::new(),
         };
-        recorded.into_iter().for_each(|job| dispatcher.go_on_with(job));
+        let (jobs, results) = recorded;
+        jobs.into_iter().for_each(|job| dispatcher.go_on_with(job));
+        results.into_iter().for_each(|result| dispatcher.remember(&result));
         (dispatcher, DispatcherHandle { sender }, masters)
     }
 
@@ -255,11 +262,15 @@ impl Dispatcher {
                 Some(_) = self.recordings.join_next() => {}
                 Some(done) = self.aftermaths.join_next_with_id() => {
                     let task = done.map_or_else(|error| error.id(), |(task, ())| task);
-                    self.looked_after.remove(&task);
+                    if let Some(job) = self.looked_after.remove(&task) {
+                        self.recorded_results.written_late(job);
+                    }
                 }
+                () = self.recorded_results.next_forgotten() => {}
                 _ = tick.tick() => {
                     let now = self.context.clock.monotonic_millis();
-                    self.archive.expire(now);
+                    let gone = self.archive.expire(now);
+                    self.recorded_results.forget(gone);
                     self.context.collectors.expire(now, self.store.result_retention, self.store.bytes);
                 }
             }
@@ -308,7 +319,7 @@ impl Dispatcher {
         let now = self.context.clock.now();
         let graph = Arc::new(proto::JobGraph { job_id: id.to_bytes(), name, ..Default::default() });
         let job = JobInProgress { id, graph, submitted_at: now.wall };
-        self.archive.insert(Arc::new(failed(&job, cause, now.wall)), now.monotonic);
+        self.insert_into_archive(Arc::new(failed(&job, cause, now.wall)), now.monotonic);
         Ok(id)
     }
 
@@ -388,6 +399,24 @@ impl Dispatcher {
         }
     }
 
+    /// Answers for a job that has ended under another JobManager. One of which something is left to be seen to has a JobMaster.
+    fn remember(&mut self, result: &RecordedResult) {
+        if self.is_known(result.id) {
+            return;
+        }
+        let now = self.context.clock.now();
+        let ended = now.monotonic.saturating_sub(now.wall.saturating_sub(result.ended_at).max(0));
+        self.insert_into_archive(Arc::new(as_recorded(result)), ended);
+    }
+
+    fn insert_into_archive(&mut self, info: Arc<JobInfo>, ended: i64) {
+        if info.status.is_globally_terminal() {
+            self.recorded_results.kept(info.job_id);
+        }
+        let gone = self.archive.insert(info, ended);
+        self.recorded_results.forget(gone);
+    }
+
     fn start(
         &mut self,
         id: JobId,
@@ -432,7 +461,7 @@ impl Dispatcher {
             Arc::new(failed(&job, cause, now.wall))
         });
         // First into the archive: a request finds the job in one of the two.
-        self.archive.insert(Arc::clone(&info), now.monotonic);
+        self.insert_into_archive(Arc::clone(&info), now.monotonic);
         self.masters.handles.write().remove(&job.id);
         for reply in self.results.remove(&job.id).into_iter().flatten() {
             let _ = reply.send(Arc::clone(&info));
@@ -463,20 +492,34 @@ impl Dispatcher {
 
 /// A job that failed and of which no JobMaster tells.
 fn failed(job: &JobInProgress, cause: FailureInfo, now: i64) -> JobInfo {
+    without_master(job, JobStatus::Failed, Some(cause), now)
+}
+
+/// A job that has ended under another JobManager: of its tasks nothing is known.
+fn as_recorded(result: &RecordedResult) -> JobInfo {
+    let RecordedResult { id, name, status, submitted_at, ended_at, failure } = result;
+    let graph = proto::JobGraph { job_id: id.to_bytes(), name: name.clone(), ..Default::default() };
+    let job = JobInProgress { id: *id, graph: Arc::new(graph), submitted_at: *submitted_at };
+    without_master(&job, *status, failure.clone(), *ended_at)
+}
+
+fn without_master(job: &JobInProgress, status: JobStatus, failure: Option<FailureInfo>, now: i64) -> JobInfo {
     let mut timestamps = StatusTimestamps::default();
     timestamps.enter(JobStatus::Initializing, job.submitted_at);
-    timestamps.enter(JobStatus::Failed, now);
+    timestamps.enter(status, now);
     let mut graph = ExecutionGraph::new(Arc::clone(&job.graph), job.id, job.submitted_at, &mut AttemptId::random);
     graph.move_all(proto::ExecutionState::Created, proto::ExecutionState::Canceled, now);
     let mut history = ExceptionHistory::new(1);
-    history.add(ExceptionEntry { failure: cause.clone(), timestamp: now, task: None, concurrent: Vec::new() });
+    if let Some(failure) = failure.clone() {
+        history.add(ExceptionEntry { failure, timestamp: now, task: None, concurrent: Vec::new() });
+    }
     JobInfo {
         job_id: job.id,
-        status: JobStatus::Failed,
+        status,
         timestamps,
         graph,
         history,
-        failure: Some(cause),
+        failure,
         last_modification: now,
         restart_strategy: String::new(),
         object_reuse: false,

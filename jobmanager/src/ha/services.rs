@@ -16,6 +16,8 @@ pub struct HighAvailabilityServices {
     pub election: Box<dyn LeaderElection>,
     /// To be fenced by whoever is elected.
     pub records: Arc<dyn RecordStore>,
+    /// Whether there is an election at all, and records that outlive this process.
+    pub outlives: bool,
 }
 
 impl HighAvailabilityServices {
@@ -26,12 +28,13 @@ impl HighAvailabilityServices {
     pub fn open(config: &Configuration, clock: Arc<dyn Clock>) -> filesystem::Result<Self> {
         match config.get(&high_availability::TYPE)? {
             HighAvailabilityMode::None => {
-                Ok(Self { election: Box::new(StandaloneElection), records: Arc::new(MemoryRecords::default()) })
+                let records = Arc::new(MemoryRecords::default());
+                Ok(Self { election: Box::new(StandaloneElection), records, outlives: false })
             }
             HighAvailabilityMode::ObjectStore => {
                 let (storage, times) = (ClusterStorage::open(config)?, LeaseTimes::read(config)?);
                 let records = Arc::new(StoredRecords::new(&storage));
-                Ok(Self { election: Box::new(LeaseElection::new(storage, times, clock)), records })
+                Ok(Self { election: Box::new(LeaseElection::new(storage, times, clock)), records, outlives: true })
             }
             HighAvailabilityMode::ZooKeeper | HighAvailabilityMode::Kubernetes => Err(unsupported().into()),
         }
@@ -60,7 +63,8 @@ mod tests {
             [("high-availability.type", "object-store"), ("high-availability.storageDir", "s3://services/ha")];
         for (pairs, epochs, is_found) in [(&[][..], [0, 0], false), (&object_store[..], [1, 2], true)] {
             for (epoch, expected) in epochs.into_iter().zip([false, is_found]) {
-                let HighAvailabilityServices { mut election, records } = open(pairs).unwrap();
+                let HighAvailabilityServices { mut election, records, outlives } = open(pairs).unwrap();
+                assert_eq!(outlives, is_found);
                 let leadership = election.campaign("jm:6123", "jm:8081").await.unwrap();
                 assert_eq!(leadership.session().epoch(), epoch);
                 records.fence(epoch).await.unwrap();

@@ -27,6 +27,7 @@ mod failure_log;
 mod initialization;
 mod record;
 mod recording;
+mod result;
 mod savepoints;
 mod slots;
 mod taking_over;
@@ -44,6 +45,7 @@ pub(crate) use aftermath::{Aftermath, Ended};
 pub(crate) use record::{JobRecorder, graph_of};
 pub use record::{JobRecords, RecordedJob};
 pub(crate) use recording::Wanted;
+pub use result::RecordedResult;
 pub(crate) use savepoints::SnapshotRequest;
 
 use crate::failure::FailureInfo;

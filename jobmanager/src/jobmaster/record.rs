@@ -14,6 +14,7 @@ use wiesel_common::id::JobId;
 use wiesel_proto as proto;
 use wiesel_proto::{JobDecision, JobResult};
 
+use super::result::RecordedResult;
 use crate::failure::FailureInfo;
 use crate::ha::{MAX_RECORD, Record, RecordError, RecordKey, RecordKind, RecordStore, Version};
 
@@ -146,13 +147,16 @@ impl JobRecords {
 
     /// A record as it is by now, for whoever does not know what became of a write. One of another run is not to be written over.
     async fn read_back(&self, key: RecordKey, run: u64) -> Result<Option<Record>, RecordError> {
+        let Some(found) = self.read_until_done(key).await? else { return Ok(None) };
+        let known = proto::decode_at_most::<proto::JobRecord>(found.bytes.clone(), MAX_DECODED);
+        let is_own = known.is_ok_and(|known| known.run == run);
+        if is_own { Ok(Some(found)) } else { Err(RecordError::Conflict { key }) }
+    }
+
+    /// Reads a record until there is an answer.
+    pub(super) async fn read_until_done(&self, key: RecordKey) -> Result<Option<Record>, RecordError> {
         loop {
             match self.store.read(self.epoch, key).await {
-                Ok(Some(found)) => {
-                    let known = proto::decode_at_most::<proto::JobRecord>(found.bytes.clone(), MAX_DECODED);
-                    let is_own = known.is_ok_and(|known| known.run == run);
-                    return if is_own { Ok(Some(found)) } else { Err(RecordError::Conflict { key }) };
-                }
                 Err(error @ (RecordError::Unreachable { .. } | RecordError::Unknown { .. })) => {
                     self.try_again(key, &error).await;
                 }
@@ -161,7 +165,15 @@ impl JobRecords {
         }
     }
 
-    async fn try_again(&self, key: RecordKey, error: &RecordError) {
+    pub(super) fn store(&self) -> &dyn RecordStore {
+        &*self.store
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) async fn try_again(&self, key: RecordKey, error: &RecordError) {
         tracing::debug!(record = %key, reason = %error, "the records of the cluster are tried again");
         tokio::time::sleep(PAUSE).await;
     }
@@ -339,12 +351,19 @@ impl<T> JobRecorder<T> {
         self.durable = Some(version);
     }
 
-    /// Deletes the record: the job is over, and nothing of it is left to be seen to.
-    pub(super) fn forget(&mut self) -> impl Future<Output = ()> + Send + use<T> {
+    /// Writes the job's result in the place of its record: the job is over, and nothing of it is left to be seen to.
+    pub(super) fn forget(&mut self, result: Option<RecordedResult>) -> impl Future<Output = ()> + Send + use<T> {
         let (job, run, known) = (self.job, self.record.run, self.records.clone().zip(self.durable.take()));
         async move {
             let Some((records, version)) = known else { return };
-            if let Err(error) = records.delete(job, run, version).await {
+            let forgotten = async {
+                if let Some(result) = &result {
+                    records.write_result(result, run).await?;
+                    fault::point("result.after-record");
+                }
+                records.delete(job, run, version).await
+            };
+            if let Err(error) = forgotten.await {
                 tracing::warn!(job_id = %job, reason = %error, "the record of a job that is over stays");
             }
         }
@@ -452,7 +471,7 @@ mod tests {
         let (_, late) = recorder.write().unwrap();
         assert!(matches!(late.run().await, Err(RecordError::Superseded { epoch: 1, newer: 2 })));
         store.lose_answers(1);
-        next.forget().await;
+        next.forget(None).await;
         assert!(later.jobs().await.unwrap().is_empty());
     }
 

@@ -15,6 +15,7 @@ use super::actor::{Completion, JobMaster};
 use super::checkpoint::action::Action as CheckpointAction;
 use super::checkpoint::failure::{CheckpointFailure, Reason};
 use super::checkpoint::store::{CompletedCheckpoint, Owner};
+use super::result::RecordedResult;
 use super::scheduler::Action;
 use super::status::JobStatus;
 use crate::failure::{FailureInfo, INTERNAL};
@@ -22,7 +23,7 @@ use crate::ha::{RecordError, Version};
 
 /// Bytes of the metadata of checkpoints that are in no folder, which a record may have of all of them together.
 const MAX_INLINE: usize = 32 << 20;
-/// How long the end of a job waits for its record to be deleted.
+/// How long the end of a job waits for its result to be in the place of its record.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something that is to be done once the job's record is durable.
@@ -208,17 +209,31 @@ impl JobMaster {
         if !self.recorder.outlives() || self.left {
             return;
         }
-        let execution = self.scheduler.used_execution();
-        if execution > self.recorder.record().execution {
-            let points = [Some("restart.before-number"), Some("restart.after-number")];
-            self.recorder.change(points, |record| record.execution = execution);
-        }
+        self.note_executions();
         let (decision, result) = decided(self.status());
         if decision != JobDecision::None {
             self.note_decision(decision, self.scheduler.failure().cloned());
         }
         if result != JobResult::None && self.recorder.record().result() != result {
             self.recorder.change([Some("result.before-record"), None], |record| record.set_result(result));
+        }
+    }
+
+    /// Puts the numbers of restarts into the record, as long as the scheduler decides on them.
+    fn note_executions(&mut self) {
+        if !matches!(self.status(), JobStatus::Running | JobStatus::Restarting) {
+            return;
+        }
+        let execution = self.scheduler.used_execution();
+        if execution > self.recorder.record().execution {
+            let points = [Some("restart.before-number"), Some("restart.after-number")];
+            self.recorder.change(points, |record| record.execution = execution);
+        }
+        let known = &self.recorder.record().executions;
+        let differs = |(vertex, execution): (usize, u32)| execution != known.get(vertex).copied().unwrap_or_default();
+        if self.scheduler.executions().enumerate().any(differs) {
+            let executions: Vec<u32> = self.scheduler.executions().collect();
+            self.recorder.change([None; 2], |record| record.executions = executions);
         }
     }
 
@@ -238,12 +253,13 @@ impl JobMaster {
         });
     }
 
-    /// Deletes the record of a job that is over. One that stays is seen to by the next leader.
+    /// Puts the result of a job that is over in the place of its record. One that stays is seen to by the next leader.
     pub(super) async fn forget_record(&mut self) {
         if self.leaves_checkpoints {
             return;
         }
-        let forgetting = tokio::time::timeout(FORGET_TIMEOUT, self.recorder.forget());
+        let result = RecordedResult::of(&self.describe());
+        let forgetting = tokio::time::timeout(FORGET_TIMEOUT, self.recorder.forget(result));
         if self.answering(forgetting).await.is_err() {
             tracing::warn!(job_id = %self.job_id(), "the record of a job that is over could not be deleted in time");
         }

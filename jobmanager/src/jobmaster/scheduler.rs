@@ -119,6 +119,8 @@ pub struct Scheduler {
     slot_shortage: Option<SlotShortage>,
     /// Regions that are being restarted, from their failure until they are scheduled.
     restarting: BTreeSet<usize>,
+    /// By region: the execution that it was last restarted with, or taken over.
+    executions: BTreeMap<usize, u32>,
     /// The number of the last wait before a restart.
     restart: u64,
     restart_due: bool,
@@ -160,6 +162,7 @@ impl Scheduler {
             awaiting_slots: false,
             slot_shortage: None,
             restarting: BTreeSet::new(),
+            executions: BTreeMap::new(),
             restart: 0,
             restart_due: false,
             coordinated: BTreeSet::new(),
@@ -721,6 +724,7 @@ impl Scheduler {
         let regions = std::mem::take(&mut self.restarting);
         self.restart_due = false;
         self.graph.reset(&regions, now, &mut || env.attempt_id());
+        self.executions.extend(regions.into_iter().map(|region| (region, self.graph.execution)));
         self.enter(JobStatus::Running, now);
         self.schedule(now);
     }

@@ -166,6 +166,16 @@ fn the_number_of_a_restart_is_used_when_it_is_decided() {
 }
 
 #[test]
+fn a_region_has_the_number_of_its_own_restart() {
+    let mut job = job_with(fixed_delay(1));
+    assert_eq!(Vec::from_iter(job.scheduler.executions()), [0, 0]);
+    job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);
+    assert_eq!(Vec::from_iter(job.scheduler.executions()), [4, 4]);
+    job.report(job.attempts()[0], ExecutionState::Failed);
+    assert_eq!(Vec::from_iter(job.scheduler.executions()), [8, 4], "it is decided");
+}
+
+#[test]
 fn a_job_that_was_failing_goes_on_failing() {
     let mut job = job_with(fixed_delay(1));
     job.scheduler.take_over(taken_over(all(ExecutionState::Running)), &mut job.env);

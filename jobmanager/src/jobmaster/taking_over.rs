@@ -329,7 +329,12 @@ impl JobMaster {
         let Some(taking_over) = self.taking_over.as_deref().filter(|taking_over| !waits(taking_over)) else { return };
         let (checkpoint, graph) = (self.left_off(), self.scheduler.graph());
         let finished = |vertex, subtask| has_finished(checkpoint.as_deref(), graph, vertex, subtask);
-        let reports = taking_over.tasks();
+        // What is left of the execution before a restart that was decided was replaced, and others may have tidied up after it.
+        let executions = &self.recorder.record().executions;
+        let is_current =
+            |task: &ReportedTask| task.execution >= executions.get(task.vertex).copied().unwrap_or_default();
+        let mut reports = taking_over.tasks();
+        reports.retain(is_current);
         if !taking_over.is_over && !is_complete(graph, &finished, &reports) {
             return;
         }

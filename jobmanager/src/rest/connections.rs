@@ -3,6 +3,7 @@
 //! HTTP/1 only: a connection has one request at a time, so that counting connections is counting requests. It waits for one,
 //! receives its head, and is at work; only the last may take any time, because answers are waited for. What is at work is known
 //! from the requests that have begun and ended; their bodies are [`super::bodies`]' affair.
+use std::borrow::Borrow;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const FAREWELLS: usize = 8;
 
 /// Serves until the token is cancelled.
-pub(crate) async fn serve(listener: TcpListener, api: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: impl Borrow<TcpListener>, api: Router, stop: CancellationToken) {
     Entrance::new(Admission::by_open_files("REST"), Peer::of).serve(listener, api, stop).await;
 }
 
@@ -69,13 +70,13 @@ impl Entrance {
         Self { admission, shares, peer_of, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
     }
 
-    async fn serve(self, listener: TcpListener, api: Router, stop: CancellationToken) {
+    async fn serve(self, listener: impl Borrow<TcpListener>, api: Router, stop: CancellationToken) {
         let api = TowerToHyperService::new(api);
         // They end with this.
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                (stream, address, room) = self.admission.accept(&listener) => {
+                (stream, address, room) = self.admission.accept(listener.borrow()) => {
                     let peer = (self.peer_of)(address.ip());
                     match self.shares.of(peer).map(Semaphore::try_acquire_owned).transpose() {
                         Ok(share) => {

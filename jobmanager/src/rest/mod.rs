@@ -22,6 +22,7 @@ mod planning;
 mod remainder;
 mod scalars;
 mod snapshots;
+mod standby;
 mod statistics;
 mod submit;
 mod task_managers;
@@ -56,6 +57,7 @@ use origins::Origins;
 use peers::Peer;
 pub(crate) use planning::Planning;
 use remainder::Remainder;
+pub(crate) use standby::stand_by;
 
 /// Flink's version whose API this is.
 pub(crate) const FLINK_VERSION: &str = "2.3.0";
@@ -80,10 +82,7 @@ type Answer = Result<axum::Json<serde_json::Value>, RestError>;
 
 /// The whole API.
 pub(crate) fn router(state: RestState) -> Router {
-    let gate = Arc::new(Gate {
-        origins: Origins::new(&state.options, state.bound.ip()),
-        bodies: Bodies::new(state.options.max_content_length),
-    });
+    let gate = Arc::new(Gate::new(&state.options, state.bound));
     let short = DefaultBodyLimit::max(limits::MAX_TRIGGER_BYTES.min(state.options.max_content_length));
     let api = Router::new()
         .route("/overview", get(cluster::overview))
@@ -175,6 +174,12 @@ async fn not_found(method: Method, uri: Uri) -> RestError {
 struct Gate {
     origins: Origins,
     bodies: Bodies,
+}
+
+impl Gate {
+    fn new(options: &RestOptions, bound: SocketAddr) -> Self {
+        Self { origins: Origins::new(options, bound.ip()), bodies: Bodies::new(options.max_content_length) }
+    }
 }
 
 /// What holds for every answer.

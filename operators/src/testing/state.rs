@@ -213,6 +213,15 @@ struct Watched {
     writes_left: Arc<AtomicUsize>,
 }
 
+impl Watched {
+    /// Fails if no more is to be written.
+    fn may_write(&self) -> StateResult<()> {
+        let one_less = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
+        let left = self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        left.map(|_| ()).map_err(|_| StateError::Backend("a write fails on purpose".into()))
+    }
+}
+
 impl KeyedBackend for Watched {
     fn row_format(&self, name: &str) -> Option<u32> {
         self.inner.row_format(name)
@@ -246,13 +255,17 @@ impl KeyedBackend for Watched {
 
     fn write(&mut self, table: TableId, batch: WriteBatch) -> StateResult<()> {
         assert!(batch.entries.is_sorted_by(|a, b| a.0 < b.0), "in key order, each key once");
-        let one_less = |left: usize| if left == usize::MAX { Some(left) } else { left.checked_sub(1) };
-        let left = self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
-        left.map_err(|_| StateError::Backend("a write fails on purpose".into()))?;
+        self.may_write()?;
         self.written.fetch_add(batch.entries.len(), Ordering::Relaxed);
         let bytes = batch.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
         self.largest.fetch_max(bytes, Ordering::Relaxed);
         self.inner.write(table, batch)
+    }
+
+    fn delete_range(&mut self, table: TableId, range: KeyRange<'_>) -> StateResult<()> {
+        assert!(range.from[..2] == range.to[..2], "within a key group");
+        self.may_write()?;
+        self.inner.delete_range(table, range)
     }
 
     fn scan_from(

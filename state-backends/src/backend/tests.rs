@@ -194,6 +194,8 @@ const TABLES: [&str; 2] = ["first", "second"];
 enum Step {
     /// To a table: key group, key, value.
     Write(usize, Vec<(u16, u8, Option<u8>)>),
+    /// Of a table: a key group, and the keys of it from one on up to another.
+    DeleteRange(usize, u16, u8, u8),
     Checkpoint(Outcome, bool),
     /// From the last complete checkpoint, with so many subtasks.
     Restart(u16),
@@ -221,6 +223,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         5 => (0usize..2, prop::collection::vec(change, 0..60)).prop_map(|(table, changes)| Step::Write(table, changes)),
+        2 => (0usize..2, 0..KEY_GROUPS, 0u8..20, 0u8..25)
+            .prop_map(|(table, group, from, to)| Step::DeleteRange(table, group, from, to)),
         5 => (outcome, prop::bool::weighted(0.25)).prop_map(|(outcome, full)| Step::Checkpoint(outcome, full)),
         2 => (1u16..5).prop_map(Step::Restart),
         1 => (1u16..5, any::<bool>(), any::<bool>()).prop_map(|(n, rocks, native)| Step::Savepoint(n, rocks, native)),
@@ -279,6 +283,7 @@ impl Job {
     fn step(&mut self, step: Step) {
         match step {
             Step::Write(table, changes) => self.write(table, changes),
+            Step::DeleteRange(table, group, from, to) => self.delete_range(table, group, from, to),
             Step::Checkpoint(outcome, full) => self.checkpoint(outcome, full),
             Step::Restart(parallelism) => {
                 let (handles, model) = match &self.complete {
@@ -323,6 +328,13 @@ impl Job {
                 None => _ = self.model[table].remove(&key),
             }
         }
+    }
+
+    fn delete_range(&mut self, table: usize, group: u16, from: u8, to: u8) {
+        let (from, to) = (key(group, &[from]), key(group, &[to]));
+        let subtask = self.subtasks.iter_mut().find(|subtask| subtask.key_groups.contains(&group)).unwrap();
+        subtask.tables.delete_range(subtask.ids[table], KeyRange { from: &from, to: &to }).unwrap();
+        self.model[table].retain(|key, _| *key < from || *key >= to);
     }
 
     fn snapshot(&mut self, options: SnapshotOptions, kind: proto::SnapshotKind) -> proto::CheckpointMetadata {
@@ -471,6 +483,9 @@ fn a_snapshot_is_what_was_there_whatever_is_written_later() {
                 .unwrap();
             batch.iter_mut().for_each(|entry| entry.1 = Some(Bytes::from_static(b"after")));
             tables.write(table, WriteBatch { entries: batch }).unwrap();
+            let (from, to) = (key(3, &[]), key(3, &[0xff]));
+            tables.delete_range(table, KeyRange { from: &from, to: &to }).unwrap();
+            assert!(all(&*tables, table, &3u16.to_be_bytes()).is_empty());
             drop(tables);
             let files =
                 world.storage.files(&proto::CheckpointBarrier { checkpoint_id: 1, ..Default::default() }).unwrap();

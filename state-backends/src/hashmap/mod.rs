@@ -24,14 +24,33 @@ use crate::rocksdb::NativeReader;
 use crate::tables::{Tables, key_group, overlap, range};
 use crate::{canonical, local};
 
+mod cleaning;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use cleaning::Cleaning;
 use snapshot::Snapshot;
 
 /// The entries of one key group.
 type Group = Arc<BTreeMap<Arc<[u8]>, Bytes>>;
+
+/// Takes a range out of a key group. Of one that a snapshot holds only what stays is copied.
+fn cut(group: &mut Group, range: KeyRange<'_>) {
+    let Some(entries) = Arc::get_mut(group) else {
+        let before = group.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(range.from)));
+        let behind = group.range::<[u8], _>((Bound::Included(range.to), Bound::Unbounded));
+        let left = before.chain(behind).map(|(key, value)| (key.clone(), value.clone())).collect();
+        *group = Arc::new(left);
+        return;
+    };
+    let mut behind = entries.split_off(range.from).split_off(range.to);
+    // The smaller part goes into the larger one: often the range is the first of its key group, and there is nothing before it.
+    if behind.len() > entries.len() {
+        std::mem::swap(entries, &mut behind);
+    }
+    entries.extend(behind);
+}
 
 /// Opens tables in memory.
 pub(crate) struct HashMapBackend {
@@ -101,7 +120,7 @@ impl StateBackend for HashMapBackend {
             clock: self.resources.clock().clone(),
             written: false,
             kept_back: Vec::new(),
-            cleaned: 0,
+            cleaning: Vec::new(),
         };
         self.restore(&mut tables, &request)?;
         Ok(Box::new(tables))
@@ -119,8 +138,8 @@ struct HashMapTables {
     written: bool,
     /// What restored snapshots have beside tables, with the tables' names.
     kept_back: Vec<(String, Bytes)>,
-    /// The key group whose expired entries go next.
-    cleaned: usize,
+    /// By table; none before the operator has said how long its entries live.
+    cleaning: Vec<Option<Cleaning>>,
 }
 
 impl HashMapTables {
@@ -129,6 +148,7 @@ impl HashMapTables {
         if new {
             let count = self.key_groups.as_ref().map_or(0, |range| usize::from(range.end() - range.start()) + 1);
             self.groups.push(vec![Group::default(); count]);
+            self.cleaning.push(None);
         }
         Ok(table)
     }
@@ -166,17 +186,14 @@ impl HashMapTables {
         Ok(Ttl::of(self.tables.get(table)?, self.clock.now_millis()))
     }
 
-    /// Drops what has expired in one key group, another one each time: what is never read again does not stay for ever.
-    fn clean(&mut self, table: TableId, ttl: Ttl) {
-        let Some(groups) = self.groups.get_mut(table.0 as usize).filter(|groups| ttl.millis > 0 && !groups.is_empty())
-        else {
-            return;
-        };
-        self.cleaned = (self.cleaned + 1) % groups.len();
-        let group = &mut groups[self.cleaned];
-        // Not while a snapshot holds it: that would copy it.
-        if let Some(entries) = Arc::get_mut(group) {
-            entries.retain(|_, value| !ttl.expired(value));
+    /// Drops some of what has expired, of each table by itself: one that is not written has expired entries, too.
+    fn clean(&mut self) {
+        let now = self.clock.now_millis();
+        let tables = self.tables.all().iter().zip(&mut self.groups).zip(&mut self.cleaning);
+        for ((descriptor, groups), cleaning) in tables {
+            if let Some(cleaning) = cleaning {
+                cleaning.clean(groups, Ttl::of(descriptor, now));
+            }
         }
     }
 }
@@ -187,7 +204,12 @@ impl KeyedBackend for HashMapTables {
     }
 
     fn table(&mut self, descriptor: &proto::StateTableDescriptor) -> Result<TableId> {
-        self.add(descriptor)
+        let table = self.add(descriptor)?;
+        let now = self.clock.now_millis();
+        if let Some(cleaning) = self.cleaning.get_mut(table.0 as usize) {
+            cleaning.get_or_insert_with(|| Cleaning::new(now));
+        }
+        Ok(table)
     }
 
     fn rewritten(&mut self, table: TableId, row_format: u32) -> Result<()> {
@@ -218,7 +240,6 @@ impl KeyedBackend for HashMapTables {
     }
 
     fn write(&mut self, table: TableId, batch: WriteBatch) -> Result<()> {
-        let ttl = self.ttl(table)?;
         for (key, value) in batch.entries {
             let group = self.group_mut(table, &key)?;
             match value {
@@ -236,7 +257,15 @@ impl KeyedBackend for HashMapTables {
             }
             self.written = true;
         }
-        self.clean(table, ttl);
+        self.clean();
+        Ok(())
+    }
+
+    fn delete_range(&mut self, table: TableId, range: KeyRange<'_>) -> Result<()> {
+        let group = self.group_mut(table, range.from)?;
+        if range.from < range.to {
+            cut(group, range);
+        }
         Ok(())
     }
 
@@ -307,6 +336,8 @@ impl KeyedBackend for HashMapTables {
         if !kept_back.is_empty() {
             return Err(Error::Backend(format!("{}: tables in memory have nothing beside them", self.task)));
         }
+        // Before the snapshot holds the key groups.
+        self.clean();
         let now = self.clock.now_millis();
         Ok(Box::new(Snapshot::new(self.key_groups.clone(), self.tables.all().to_vec(), self.groups.clone(), now)))
     }

@@ -146,14 +146,16 @@ impl RocksDbTables {
 
     /// Keys are in order: the first and the last tell.
     fn check_key_groups(&self, batch: &WriteBatch) -> Result<()> {
-        for (key, _) in batch.entries.first().into_iter().chain(batch.entries.last()) {
-            let group = key_group(key)?;
-            if !self.key_groups.as_ref().is_some_and(|range| range.contains(&group)) {
-                let message = format!("the key group {group} is not in {:?}", self.key_groups);
-                return Err(self.database.error(message));
-            }
+        let mut ends = batch.entries.first().into_iter().chain(batch.entries.last());
+        ends.try_for_each(|(key, _)| self.check_key_group(key))
+    }
+
+    fn check_key_group(&self, key: &[u8]) -> Result<()> {
+        let group = key_group(key)?;
+        match &self.key_groups {
+            Some(range) if range.contains(&group) => Ok(()),
+            range => Err(self.database.error(format!("the key group {group} is not in {range:?}"))),
         }
-        Ok(())
     }
 }
 
@@ -221,6 +223,16 @@ impl KeyedBackend for RocksDbTables {
         db.write_opt(changes, &self.write).map_err(|error| self.database.error(error))?;
         self.empty = false;
         Ok(())
+    }
+
+    fn delete_range(&mut self, table: TableId, range: KeyRange<'_>) -> Result<()> {
+        self.check_key_group(range.from)?;
+        if self.empty || range.from >= range.to {
+            return Ok(());
+        }
+        let (db, family) = self.database.family(self.name(table)?)?;
+        let deleted = db.delete_range_cf_opt(family, range.from, range.to, &self.write);
+        deleted.map_err(|error| self.database.error(error))
     }
 
     fn scan_from(

@@ -91,6 +91,40 @@ fn a_checkpoint_on_a_server_uploads_what_is_new() {
     world.runtime.block_on(world.storage.remove_job_folder()).unwrap();
 }
 
+/// Nothing else is written between the checkpoints: the deletion itself has to be in the later one.
+#[test]
+fn a_range_that_was_deleted_is_in_no_later_checkpoint() {
+    let world = World::new(&[INCREMENTAL, NOTHING_INLINE]);
+    let (mut tables, table) = open(&world, &[]);
+    write(&mut *tables, table, 0, 30_000);
+    let (_, all_bytes) = world.checkpoint(&mut *tables, 1);
+    tables.checkpoint_completed(1);
+    let mut expected = all(&*tables, table, &[]);
+    let (from, to) = (key(3, &[]), key(3, &[0xff]));
+    tables.delete_range(table, KeyRange { from: &from, to: &to }).unwrap();
+    expected.retain(|(key, _)| !key.starts_with(&[0, 3]));
+    assert!(all(&*tables, table, &[]) == expected);
+    assert!(tables.get(table, &[&key(3, &[0, 0, 0, 3])]).unwrap()[0].is_none());
+
+    let (second, bytes) = world.checkpoint(&mut *tables, 2);
+    assert!(bytes < all_bytes / 20, "{bytes} of {all_bytes}");
+    tables.checkpoint_completed(2);
+    let options = SnapshotOptions { checkpoint_id: 3, canonical: true, full: true, savepoint: true };
+    let (canonical, _) = world.snapshot(&mut *tables, &options, proto::SnapshotKind::Savepoint).unwrap();
+    for handle in [&second, &canonical] {
+        for kind in [BackendType::RocksDb, BackendType::HashMap] {
+            for groups in [0..=7, 2..=4] {
+                let mut restored = world.open(kind, groups.clone(), std::slice::from_ref(handle)).unwrap();
+                let table = restored.table(&descriptor("t", 0)).unwrap();
+                let wanted = expected.iter().filter(|(key, _)| groups.contains(&u16::from(key[1])));
+                assert!(all(&*restored, table, &[]).iter().eq(wanted), "{kind:?} {groups:?}");
+            }
+        }
+    }
+    let outside = tables.delete_range(table, KeyRange { from: &key(8, &[]), to: &key(8, &[1]) }).unwrap_err();
+    assert!(outside.to_string().contains("key group 8"), "{outside}");
+}
+
 #[test]
 fn without_increments_a_checkpoint_stands_alone() {
     let world = World::new(&[NOTHING_INLINE]);

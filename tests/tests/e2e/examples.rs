@@ -94,9 +94,9 @@ fn a_script_that_is_missing_is_named_in_full_by_the_client() {
 
 /// Before, it was an unrecognized subcommand, with status 2.
 #[test]
-fn an_action_that_is_not_there_yet_says_what_to_use() {
+fn a_target_that_there_is_not_says_what_to_use() {
     let output = Cluster::builder().prepare().script("flink", &["run-application", "-t", "yarn-application", "x.jar"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("no application mode") && said.contains("`flink run x.sql`"), "{said}");
+    assert!(said.contains("there is no YARN client") && said.contains("bin/standalone-job.sh"), "{said}");
 }

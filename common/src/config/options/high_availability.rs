@@ -1,7 +1,7 @@
 //! Where a cluster keeps what outlives its JobManager, and how leaders follow each other.
 use std::time::Duration;
 
-use crate::config::ConfigOption;
+use crate::config::{ConfigOption, PortRange};
 
 crate::config_enum! {
     /// What keeps records and elects leaders.
@@ -27,6 +27,10 @@ pub const STORAGE_DIR: ConfigOption<String> = ConfigOption::new("high-availabili
 pub const CLUSTER_ID: ConfigOption<String> = ConfigOption::new("high-availability.cluster-id")
     .default("/default")
     .fallback(&["high-availability.zookeeper.path.namespace", "recovery.zookeeper.path.namespace"]);
+/// The ports of a JobManager for calls, in place of `jobmanager.rpc.port`: whoever looks for it is told which one it has. 0 lets the
+/// system choose.
+pub const JOB_MANAGER_PORT: ConfigOption<PortRange> =
+    ConfigOption::new("high-availability.jobmanager.port").default("0").fallback(&["recovery.jobmanager.port"]);
 
 /// A leader that has not renewed its lease for so long is followed by another one.
 pub const LEASE_DURATION: ConfigOption<Duration> =

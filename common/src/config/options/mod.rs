@@ -67,6 +67,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         high_availability::TYPE,
         high_availability::STORAGE_DIR,
         high_availability::CLUSTER_ID,
+        high_availability::JOB_MANAGER_PORT,
         high_availability::LEASE_DURATION,
         high_availability::RENEW_DEADLINE,
         high_availability::RETRY_PERIOD,
@@ -100,6 +101,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         rest::UPLOAD_DIR,
         rest::EXCEPTION_HISTORY_SIZE,
         rest::ALLOW_ORIGIN,
+        rest::AWAIT_LEADER_TIMEOUT,
         restart::TYPE,
         restart::FIXED_DELAY_ATTEMPTS,
         restart::FIXED_DELAY,
@@ -168,6 +170,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         taskmanager::CPU_CORES,
         taskmanager::RESOURCE_ID,
         taskmanager::REGISTRATION_TIMEOUT,
+        taskmanager::TASKS_WITHOUT_LEADER,
         taskmanager::SLOT_TIMEOUT,
         taskmanager::CANCELLATION_TIMEOUT,
     );

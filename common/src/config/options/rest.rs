@@ -1,4 +1,6 @@
 //! The REST endpoint.
+use std::time::Duration;
+
 use crate::config::{ConfigOption, Host, MemorySize, PortRange};
 
 /// The address clients connect to.
@@ -11,6 +13,8 @@ pub const BIND_PORT: ConfigOption<PortRange> =
 /// The interface to listen on; not set: this machine alone reaches it.
 pub const BIND_ADDRESS: ConfigOption<Host> =
     ConfigOption::new("rest.bind-address").fallback(&["web.address", "jobmanager.web.address"]);
+/// How long a client waits for a JobManager to lead, and to answer, where there is an election.
+pub const AWAIT_LEADER_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("rest.await-leader-timeout").default("30 s");
 /// The longest body a request may have.
 pub const SERVER_MAX_CONTENT_LENGTH: ConfigOption<MemorySize> =
     ConfigOption::new("rest.server.max-content-length").default("104857600");

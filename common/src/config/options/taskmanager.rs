@@ -64,6 +64,9 @@ pub const RESOURCE_ID: ConfigOption<TaskManagerId> = ConfigOption::new("taskmana
 pub const REGISTRATION_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("taskmanager.registration.timeout")
     .default("5 min")
     .fallback(&["taskmanager.maxRegistrationDuration"]);
+/// How long tasks go on while nobody leads their job, where there is an election.
+pub const TASKS_WITHOUT_LEADER: ConfigOption<Duration> =
+    ConfigOption::new("taskmanager.tasks-without-leader.timeout").default("5 min");
 /// How long a slot stays with a job that does not claim it.
 pub const SLOT_TIMEOUT: ConfigOption<Duration> =
     ConfigOption::new("taskmanager.slot.timeout").default("10 s").fallback(&["pekko.ask.timeout"]);

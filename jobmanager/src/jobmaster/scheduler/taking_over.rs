@@ -41,6 +41,10 @@ impl Scheduler {
             }
         }
         self.graph.take_over(left.execution, &left.tasks, &left.finished, now);
+        for (task, _) in &left.tasks {
+            let known = self.executions.entry(self.graph.regions[task.vertex]).or_default();
+            *known = task.execution.max(*known);
+        }
         self.missing_attempts.expect_deployed(&self.graph);
         // Their TaskManagers had them when they had reported nothing to this JobMaster.
         let attempts: Vec<_> = left.tasks.iter().map(|(task, _)| task.attempt).collect();
@@ -57,6 +61,15 @@ impl Scheduler {
     /// The last execution that there has been, or that is decided.
     pub fn used_execution(&self) -> u32 {
         self.graph.execution.saturating_add(u32::from(self.status == JobStatus::Restarting))
+    }
+
+    /// By vertex: the execution that its region runs with, or is to.
+    pub fn executions(&self) -> impl Iterator<Item = u32> {
+        let is_restarting = |region: &usize| self.status == JobStatus::Restarting && self.restarting.contains(region);
+        self.graph.regions.iter().map(move |region| match is_restarting(region) {
+            true => self.used_execution(),
+            false => self.executions.get(region).copied().unwrap_or_default(),
+        })
     }
 
     /// The job was failing for good under another JobMaster: what is left of it is cancelled.

@@ -1,22 +1,16 @@
 //! Keys in namespaces, such as the slices of windows. The namespace is the first column of a key; it is not part of what the key
 //! group follows from. All that is in a namespace goes at once, without a look at its rows.
-use std::ops::ControlFlow;
-
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::Int64Type;
-use bytes::Bytes;
 use wiesel_common::ending;
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{KeyedBackend, WriteBatch};
+use wiesel_state::keyed::{KeyRange, KeyedBackend};
 
 use super::entries::RowEntries;
 use super::{KeyedRows, RowsDescriptor};
 use crate::operator::Result;
-use crate::state::table::RowTable;
+use crate::state::table::{LAST, RowTable};
 use crate::state::write_back::Backend;
-
-/// Bytes of keys that are taken out of the table at once: a position may be a long text.
-const DELETED_BYTES: usize = if cfg!(test) { 200 } else { 1 << 20 };
 
 /// The namespaces of keys, if they have any, and their other columns.
 pub(super) fn split(columns: &[ArrayRef], has_namespaces: bool) -> (&[i64], &[ArrayRef]) {
@@ -56,31 +50,14 @@ impl KeyedRows {
         }
         let table = self.table()?;
         let Some(backend) = backend.as_mut().filter(|backend| !backend.is_empty()) else { return Ok(()) };
-        key_groups.iter().try_for_each(|key_group| delete(&mut **backend, table, *key_group, namespace))
-    }
-}
-
-/// Takes what a table has in a namespace of a key group out, a part at a time.
-fn delete(backend: &mut dyn KeyedBackend, table: &RowTable, key_group: u16, namespace: i64) -> Result<()> {
-    let prefix = table.prefix(key_group, namespace);
-    let mut next = Some(prefix.to_vec());
-    while let Some(from) = next.take() {
-        ending::check()?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        backend.scan_from(table.id, &prefix, &from, &mut |key, _| {
-            if bytes >= DELETED_BYTES {
-                next = Some(key.to_vec());
-                return Ok(ControlFlow::Break(()));
-            }
-            bytes += key.len();
-            entries.push((Bytes::copy_from_slice(key), None));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if !entries.is_empty() {
-            backend.write(table.id, WriteBatch { entries })?;
+        for key_group in key_groups {
+            ending::check()?;
+            let prefix = table.prefix(*key_group, namespace);
+            let end = [&prefix[..], &[LAST]].concat();
+            backend.delete_range(table.id, KeyRange { from: &prefix, to: &end })?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 impl RowEntries {
