@@ -495,7 +495,7 @@ mod tests {
         write(&mut recorder).await;
         recorder.change([None; 2], |record| record.execution = 4);
         let (_, late) = recorder.write().unwrap();
-        recorder.forget().await;
+        recorder.forget(None).await;
         assert!(matches!(late.run().await, Err(RecordError::Conflict { .. })));
         assert!(own.jobs().await.unwrap().is_empty());
     }
