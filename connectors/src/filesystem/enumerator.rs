@@ -30,7 +30,8 @@ const MOST_BYTES: usize = 512 << 20;
 
 /// Checkpoints and readers that ask for a split wait for one call at most, and a call takes so many pages of a listing, ...
 const PAGES_AT_ONCE: usize = 4;
-/// ... and waits so long for each: a table of a few files is listed within the first call.
+/// ... and, if it has nothing that readers could have meanwhile, waits so long for each: a table of a few files is listed within the
+/// first call.
 const PATIENCE: Duration = Duration::from_millis(25);
 /// Milliseconds until the next call while a listing is under way. What waits meanwhile comes first.
 const AT_ONCE: u64 = 1;
@@ -109,9 +110,10 @@ impl FileEnumerator {
 
     /// Takes what the listing under way has by now.
     fn take_pages(&mut self) -> Result<()> {
+        let patience = self.patience();
         for _ in 0..PAGES_AT_ONCE {
             let Some(listing) = &self.listing else { return Ok(()) };
-            match listing.next(PATIENCE)? {
+            match listing.next(patience)? {
                 Step::Page(page) => self.add(page)?,
                 Step::Wait => return Ok(()),
                 Step::End(others) => {
@@ -122,6 +124,11 @@ impl FileEnumerator {
             }
         }
         Ok(())
+    }
+
+    /// How long a call waits for what comes next of a listing: not while readers that ask for what was found would wait with it.
+    fn patience(&self) -> Duration {
+        if self.pending.is_empty() { PATIENCE } else { Duration::ZERO }
     }
 
     fn add(&mut self, page: Vec<ListedFile>) -> Result<()> {

@@ -131,6 +131,20 @@ fn readers_that_wait_for_a_listing_are_told_of_its_end() {
     assert_eq!(files.discovery_interval(), None);
 }
 
+/// Failed before: each call waited for the next page, and each reader that asked meanwhile waited with it for its one file.
+#[test]
+fn calls_do_not_wait_for_a_listing_while_there_are_files_to_give_out() {
+    let folder = tempfile::tempdir().unwrap();
+    (0..9_000).for_each(|number| fs::write(folder.path().join(number.to_string()), "x").unwrap());
+    let mut files = enumerator(folder.path(), 1);
+    assert_eq!(files.patience(), PATIENCE);
+    list_some(&mut files);
+    assert!(files.listing.is_some());
+    assert_eq!(files.patience(), Duration::ZERO);
+    while files.next_split().is_some() {}
+    assert_eq!(files.patience(), PATIENCE);
+}
+
 /// In the continuous mode too, a listing takes as long as it takes, and the next one begins after it.
 #[test]
 fn a_listing_goes_on_beside_calls_in_the_continuous_mode() {

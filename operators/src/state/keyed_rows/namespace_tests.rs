@@ -228,9 +228,10 @@ fn a_namespace_goes_without_a_look_at_its_rows() {
         let mut left = NAMESPACES.len();
         for (at, namespace) in NAMESPACES.iter().enumerate() {
             let holder = &mut subtasks.operators[0];
-            let before = (world.scans(), world.written());
+            let (scans, written) = (world.scans(), world.written());
             holder.rows.as_mut().unwrap().drop_namespace(&mut holder.backend, *namespace, &all).unwrap();
-            assert_eq!((world.scans(), world.written()), before, "{backend}");
+            // One pass finds the key groups that have some.
+            assert_eq!((world.scans() - scans, world.written() - written), (1, 0), "{backend}");
             left -= 1;
             // Nothing else is written in between; each other checkpoint has the back end's own files.
             let saved = subtasks.save(at as u64 + 2);

@@ -1,10 +1,12 @@
 //! Keys in namespaces, such as the slices of windows. The namespace is the first column of a key; it is not part of what the key
 //! group follows from. All that is in a namespace goes at once, without a look at its rows.
+use std::ops::ControlFlow;
+
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::Int64Type;
 use wiesel_common::ending;
 use wiesel_state::cache_share::CacheShare;
-use wiesel_state::keyed::{KeyRange, KeyedBackend};
+use wiesel_state::keyed::{KeyRange, KeyedBackend, ScanOrder};
 
 use super::entries::RowEntries;
 use super::{KeyedRows, RowsDescriptor};
@@ -39,7 +41,7 @@ impl KeyedRows {
         !self.state.is_complete()
     }
 
-    /// Takes all rows of a namespace out; the table has some of it in these key groups at most.
+    /// Takes all rows of a namespace out; the table has some of it in these key groups at most, which are in order.
     ///
     /// # Errors
     /// The back end fails.
@@ -50,11 +52,18 @@ impl KeyedRows {
         }
         let table = self.table()?;
         let Some(backend) = backend.as_mut().filter(|backend| !backend.is_empty()) else { return Ok(()) };
-        for key_group in key_groups {
+        let prefixes: Vec<[u8; 10]> = key_groups.iter().map(|group| table.prefix(*group, namespace)).collect();
+        let ends: Vec<Vec<u8>> = prefixes.iter().map(|prefix| [&prefix[..], &[LAST]].concat()).collect();
+        let ranges: Vec<KeyRange<'_>> = prefixes.iter().zip(&ends).map(|(from, to)| KeyRange { from, to }).collect();
+        // Each deletion of a range is a mark that reads come across for long: none where there is nothing.
+        let mut present = Vec::new();
+        backend.scan_ranges(table.id, &ranges, ScanOrder::Forwards, &mut |at, _, _| {
+            present.push(ranges[at]);
+            Ok(ControlFlow::Break(()))
+        })?;
+        for range in present {
             ending::check()?;
-            let prefix = table.prefix(*key_group, namespace);
-            let end = [&prefix[..], &[LAST]].concat();
-            backend.delete_range(table.id, KeyRange { from: &prefix, to: &end })?;
+            backend.delete_range(table.id, range)?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! Reading stretches of keys: what of them is not at hand is brought there first.
-use std::ops::{Bound, ControlFlow};
+use std::ops::{Bound, ControlFlow, Range};
 
 use arrow::array::ArrayRef;
 use wiesel_state::keyed::{KeyRange, ScanOrder};
@@ -45,8 +45,9 @@ impl Pieces {
         &self.bytes[start..self.ends[at]]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len()).map(|at| self.get(at))
+    /// Some of them.
+    pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        range.map(|at| self.get(at))
     }
 }
 
