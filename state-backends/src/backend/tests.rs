@@ -482,10 +482,15 @@ fn a_snapshot_is_what_was_there_whatever_is_written_later() {
                 .snapshot(&SnapshotOptions { checkpoint_id: 1, canonical, full: false, savepoint: false }, Vec::new())
                 .unwrap();
             batch.iter_mut().for_each(|entry| entry.1 = Some(Bytes::from_static(b"after")));
-            tables.write(table, WriteBatch { entries: batch }).unwrap();
-            let (from, to) = (key(3, &[]), key(3, &[0xff]));
-            tables.delete_range(table, KeyRange { from: &from, to: &to }).unwrap();
-            assert!(all(&*tables, table, &3u16.to_be_bytes()).is_empty());
+            let left: usize = (0..500u16).filter(|i| i % 8 != 3 || !(100..300).contains(i)).count();
+            let (from, to) = (key(3, &100u16.to_be_bytes()), key(3, &300u16.to_be_bytes()));
+            // First of a key group as the snapshot has it, then of one that was written.
+            for _ in 0..2 {
+                tables.delete_range(table, KeyRange { from: &from, to: &to }).unwrap();
+                assert_eq!(all(&*tables, table, &[]).len(), left, "{kind:?}");
+                tables.write(table, WriteBatch { entries: batch.clone() }).unwrap();
+                assert_eq!(all(&*tables, table, &[]).len(), 500, "{kind:?}");
+            }
             drop(tables);
             let files =
                 world.storage.files(&proto::CheckpointBarrier { checkpoint_id: 1, ..Default::default() }).unwrap();
