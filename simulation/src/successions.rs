@@ -9,10 +9,26 @@ use wiesel_proto::ExecutionState;
 
 /// A job as the JobManager that died has led it.
 struct Led {
-    /// By vertex and subtask: the attempt that ran, and its number.
-    attempts: BTreeMap<(usize, usize), (AttemptId, u32)>,
+    /// By vertex and subtask: its attempt.
+    attempts: BTreeMap<(usize, usize), Attempt>,
     /// All of them must go on.
     must_go_on: bool,
+}
+
+/// An attempt that runs or has finished.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    id: AttemptId,
+    number: u32,
+    has_finished: bool,
+}
+
+impl Attempt {
+    /// Whether the task that the next JobManager knows is this one. Of one that has finished before the last checkpoint that
+    /// checkpoint tells, which does not know which attempt it was: nothing of it is deployed anew.
+    fn is(self, other: Self) -> bool {
+        self.number == other.number && (self.id == other.id || self.has_finished && other.has_finished)
+    }
 }
 
 /// See the module.
@@ -50,7 +66,7 @@ impl Successions {
             let found = attempts(job);
             for (place, known) in &led.attempts {
                 match found.get(place) {
-                    Some(attempt) if attempt == known => self.adopted += 1,
+                    Some(attempt) if known.is(*attempt) => self.adopted += 1,
                     other if led.must_go_on && job.status != JobStatus::Canceled => {
                         let (id, status) = (job.job_id, job.status);
                         return Err(format!(
@@ -70,10 +86,15 @@ impl Successions {
     }
 }
 
-fn attempts(job: &JobInfo) -> BTreeMap<(usize, usize), (AttemptId, u32)> {
+fn attempts(job: &JobInfo) -> BTreeMap<(usize, usize), Attempt> {
     let vertices = job.graph.vertices.iter().enumerate();
     let tasks =
         vertices.flat_map(|(v, vertex)| vertex.subtasks.iter().enumerate().map(move |(s, task)| ((v, s), task)));
     let runs = |state| matches!(state, ExecutionState::Running | ExecutionState::Finished);
-    tasks.filter(|(_, task)| runs(task.state)).map(|(at, task)| (at, (task.attempt_id, task.attempt_number))).collect()
+    let runs = tasks.filter(|(_, task)| runs(task.state));
+    runs.map(|(at, task)| {
+        let has_finished = task.state == ExecutionState::Finished;
+        (at, Attempt { id: task.attempt_id, number: task.attempt_number, has_finished })
+    })
+    .collect()
 }
