@@ -271,7 +271,7 @@ impl Cleaning {
     /// The job is over. `used`: there were checkpoints.
     pub(super) fn finish(&mut self, used: bool) {
         // The job's end waits for rounds, they wait for a sweep, and no task is left that would delete what it knows of before.
-        if let Some(since) = self.unclear {
+        if let Some(since) = self.unclear.filter(|_| !self.waiting.is_empty()) {
             self.unswept = Some(since.saturating_sub(SOON));
         }
         if used && self.last == Last::NotYet {
