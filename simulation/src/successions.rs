@@ -7,28 +7,34 @@ use wiesel_jobmanager::jobmaster::JobInfo;
 use wiesel_jobmanager::jobmaster::status::JobStatus;
 use wiesel_proto::ExecutionState;
 
+/// A task that runs or has finished.
+#[derive(Debug)]
+struct Task {
+    attempt: AttemptId,
+    number: u32,
+    state: ExecutionState,
+    has_slot: bool,
+}
+
+impl Task {
+    fn is_same_attempt_as(&self, other: &Self) -> bool {
+        (self.attempt, self.number) == (other.attempt, other.number)
+    }
+
+    /// Whether it is what became of a task that no attempt has replaced. That one had finished is said by the last checkpoint, or by the
+    /// record of a job that has: then none of its attempts is known, and the one that stands for it is in no slot.
+    fn goes_on_from(&self, before: &Self) -> bool {
+        let have_finished = [before, self].iter().all(|task| task.state == ExecutionState::Finished);
+        self.is_same_attempt_as(before) || have_finished && !self.has_slot
+    }
+}
+
 /// A job as the JobManager that died has led it.
 struct Led {
-    /// By vertex and subtask: its attempt.
-    attempts: BTreeMap<(usize, usize), Attempt>,
+    /// By vertex and subtask.
+    tasks: BTreeMap<(usize, usize), Task>,
     /// All of them must go on.
     must_go_on: bool,
-}
-
-/// An attempt that runs or has finished.
-#[derive(Clone, Copy, Debug)]
-struct Attempt {
-    id: AttemptId,
-    number: u32,
-    has_finished: bool,
-}
-
-impl Attempt {
-    /// Whether the task that the next JobManager knows is this one. Of one that has finished before the last checkpoint that
-    /// checkpoint tells, which does not know which attempt it was: nothing of it is deployed anew.
-    fn is(self, other: Self) -> bool {
-        self.number == other.number && (self.id == other.id || self.has_finished && other.has_finished)
-    }
 }
 
 /// See the module.
@@ -49,7 +55,7 @@ impl Successions {
     pub fn died(&mut self, jobs: &[Arc<JobInfo>], nothing_else: bool) {
         self.led.clear();
         for job in jobs.iter().filter(|job| !job.status.is_terminal()) {
-            let led = Led { attempts: attempts(job), must_go_on: nothing_else && Self::runs_calmly(job) };
+            let led = Led { tasks: tasks(job), must_go_on: nothing_else && Self::runs_calmly(job) };
             self.led.insert(job.job_id, led);
         }
     }
@@ -59,14 +65,13 @@ impl Successions {
     /// # Errors
     /// A task is another attempt that must have gone on.
     pub fn look(&mut self, jobs: &[Arc<JobInfo>]) -> Result<(), String> {
-        // Of one that had ended before the result is known alone.
-        let is_told = |job: &&Arc<JobInfo>| job.status != JobStatus::Initializing && !job.graph.vertices.is_empty();
-        for job in jobs.iter().filter(is_told) {
+        for job in jobs.iter().filter(|job| job.status != JobStatus::Initializing) {
             let Some(led) = self.led.remove(&job.job_id) else { continue };
-            let found = attempts(job);
-            for (place, known) in &led.attempts {
+            let found = tasks(job);
+            for (place, known) in &led.tasks {
                 match found.get(place) {
-                    Some(attempt) if known.is(*attempt) => self.adopted += 1,
+                    Some(task) if task.is_same_attempt_as(known) => self.adopted += 1,
+                    Some(task) if task.goes_on_from(known) => {}
                     other if led.must_go_on && job.status != JobStatus::Canceled => {
                         let (id, status) = (job.job_id, job.status);
                         return Err(format!(
@@ -86,15 +91,36 @@ impl Successions {
     }
 }
 
-fn attempts(job: &JobInfo) -> BTreeMap<(usize, usize), Attempt> {
+fn tasks(job: &JobInfo) -> BTreeMap<(usize, usize), Task> {
     let vertices = job.graph.vertices.iter().enumerate();
-    let tasks =
+    let executions =
         vertices.flat_map(|(v, vertex)| vertex.subtasks.iter().enumerate().map(move |(s, task)| ((v, s), task)));
     let runs = |state| matches!(state, ExecutionState::Running | ExecutionState::Finished);
-    let runs = tasks.filter(|(_, task)| runs(task.state));
-    runs.map(|(at, task)| {
-        let has_finished = task.state == ExecutionState::Finished;
-        (at, Attempt { id: task.attempt_id, number: task.attempt_number, has_finished })
-    })
-    .collect()
+    let tasks = executions.filter(|(_, task)| runs(task.state)).map(|(at, task)| {
+        let (attempt, number, has_slot) = (task.attempt_id, task.attempt_number, task.slot.is_some());
+        (at, Task { attempt, number, state: task.state, has_slot })
+    });
+    tasks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(attempt: u8, state: ExecutionState, has_slot: bool) -> Task {
+        Task { attempt: AttemptId([attempt; 16]), number: 0, state, has_slot }
+    }
+
+    /// Failed before: a subtask that had finished before the last checkpoint was taken for one that had been replaced.
+    #[test]
+    fn a_task_that_had_finished_goes_on_as_finished_though_its_attempt_is_not_known() {
+        let (runs, finished) = (ExecutionState::Running, ExecutionState::Finished);
+        let before = task(1, finished, true);
+        assert!(task(2, finished, false).goes_on_from(&before) && task(1, finished, true).goes_on_from(&before));
+        assert!(!task(2, finished, true).goes_on_from(&before), "it was done again");
+        assert!(!task(2, runs, true).goes_on_from(&before));
+        let before = task(1, runs, true);
+        assert!(task(1, finished, true).goes_on_from(&before));
+        assert!(!task(2, finished, false).goes_on_from(&before), "it ran");
+    }
 }

@@ -80,7 +80,7 @@ fn a_task_manager_that_does_not_take_the_end_of_a_savepoint_is_not_its_successor
     job.take(vec![slot_of("a", 1, 0)]);
     job.all(ExecutionState::Running);
     let tasks = plan(job.scheduler.graph(), true).unwrap();
-    let told = by_task_manager(tasks.into_iter().map(|task| task.task).collect());
+    let told = by_task_manager(tasks.into_iter().filter_map(|task| task.task).collect());
     job.scheduler.task_manager_lost("a", 1, gone(), &mut job.env);
     job.scheduler.restart_due(1, &mut job.env);
     job.take(vec![slot_of("a", 2, 1)]);

@@ -1,6 +1,7 @@
 //! Jobs that another JobMaster has led.
 use super::*;
 use crate::jobmaster::adoption::ReportedTask;
+use crate::jobmaster::checkpoint::plan::plan;
 use crate::jobmaster::scheduler::taking_over::TakenOver;
 
 /// In a slot of its number: of `a`, then of `b`, and so on.
@@ -61,6 +62,23 @@ fn what_is_adopted_runs_on_as_it_is() {
     attempts[1..].iter().for_each(|attempt| _ = job.report(*attempt, ExecutionState::Finished));
     assert_eq!(job.status(), JobStatus::Finished);
     assert!(is_over(&job.scheduler.take_actions()));
+}
+
+/// Failed before: a subtask that had finished before the last checkpoint has no slot under the next JobMaster, and without one no
+/// checkpoint began: sinks that wait for one waited for ever.
+#[test]
+fn checkpoints_begin_beside_a_task_that_had_finished_under_another_job_master() {
+    let mut job = job();
+    let tasks = all(ExecutionState::Running).split_off(1);
+    let left = TakenOver { finished: vec![(0, 0)], ..taken_over(tasks) };
+    job.scheduler.take_over(left, &mut job.env);
+    assert_eq!(job.states()[0], ExecutionState::Finished);
+    let tasks = plan(job.scheduler.graph(), true).unwrap();
+    let ended: Vec<_> = tasks.iter().map(|task| (task.vertex, task.subtask, task.has_ended())).collect();
+    assert_eq!(ended, [(0, 0, true), (0, 1, false), (1, 0, false), (1, 1, false)]);
+    let attempts: Vec<AttemptId> = tasks.iter().filter_map(|task| Some(task.task.as_ref()?.attempt)).collect();
+    assert_eq!(attempts, job.attempts()[1..]);
+    assert!(plan(job.scheduler.graph(), false).is_none());
 }
 
 /// Failed attempts are over, others are cancelled first; a subtask that is missing holds up nothing.

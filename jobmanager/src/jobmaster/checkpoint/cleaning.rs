@@ -92,7 +92,7 @@ pub(super) struct Cleaning {
     waiting: VecDeque<Waiting>,
     /// A round is under way.
     deleting: bool,
-    /// Since when there may be metadata of checkpoints that were given up. What they name no round may delete, until a sweep has
+    /// Since when there may be metadata of checkpoints that were given up, here or under another JobMaster. What they name no round may delete, until a sweep has
     /// found the metadata gone.
     unclear: Option<i64>,
     /// URIs of files that could not be deleted, or have no other way to be found.
@@ -163,6 +163,13 @@ impl Cleaning {
     pub(super) fn disturbed(&mut self, now: i64) {
         self.unswept.get_or_insert(now);
         self.failed = Some(now);
+    }
+
+    /// Another JobMaster has led the job. It may have left metadata of a checkpoint that it did not complete, which names what those
+    /// before it name, too.
+    pub(super) fn left_by_another(&mut self, now: i64) {
+        self.unclear = Some(now);
+        self.disturbed(now);
     }
 
     /// The checkpoints of the next round, if one may begin.
@@ -263,6 +270,10 @@ impl Cleaning {
 
     /// The job is over. `used`: there were checkpoints.
     pub(super) fn finish(&mut self, used: bool) {
+        // The job's end waits for rounds, they wait for a sweep, and no task is left that would delete what it knows of before.
+        if let Some(since) = self.unclear.filter(|_| !self.waiting.is_empty()) {
+            self.unswept = Some(since.saturating_sub(SOON));
+        }
         if used && self.last == Last::NotYet {
             self.last = Last::Due;
         }
@@ -421,6 +432,30 @@ mod tests {
         assert!(cleaning.begins_sweep(due));
         cleaning.swept(done(), due + 1);
         assert!(cleaning.next_round().is_some());
+    }
+
+    #[test]
+    fn what_another_job_master_has_left_is_swept_before_the_next_round() {
+        let mut cleaning = Cleaning::default();
+        cleaning.left_by_another(0);
+        cleaning.add([completed(Owner::Job, &[OWN])], RUN, 1);
+        assert!(cleaning.next_round().is_none() && cleaning.begins_sweep(SOON));
+        cleaning.swept(Cleaned::default(), SOON + 1);
+        assert!(cleaning.next_round().is_none(), "the sweep failed");
+        let due = cleaning.sweep_due().unwrap();
+        assert!(cleaning.begins_sweep(due));
+        cleaning.swept(done(), due + 1);
+        assert!(cleaning.next_round().is_some());
+        assert!(cleaning.sweep_due().is_some(), "what was on its way comes later");
+
+        // The end of a job is not held up by it.
+        let mut over = Cleaning::default();
+        over.left_by_another(7);
+        over.add([completed(Owner::Job, &[OWN])], RUN, 8);
+        over.finish(false);
+        assert!(over.next_round().is_none() && over.begins_sweep(8));
+        over.swept(done(), 9);
+        assert!(over.next_round().is_some());
     }
 
     #[test]

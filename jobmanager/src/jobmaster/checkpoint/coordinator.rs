@@ -723,7 +723,7 @@ fn snapshot_kind(request: &Request) -> proto::SnapshotKind {
 
 fn record(id: u64, request: &Request, tasks: &[PlannedTask], graph: &ExecutionGraph, now: i64) -> CheckpointRecord {
     let vertices = graph.vertices.iter().enumerate().map(|(position, vertex)| {
-        let running = tasks.iter().filter(|task| task.vertex == position && !task.finished);
+        let running = tasks.iter().filter(|task| task.vertex == position && !task.has_ended());
         VertexRecord { id: vertex.id, subtasks: running.map(|task| (task.subtask, None)).collect() }
     });
     CheckpointRecord {

@@ -35,7 +35,7 @@ struct PendingTask {
 
 impl PendingTask {
     fn is_missing(&self) -> bool {
-        !self.planned.finished && !self.ended && self.state.is_none()
+        !self.planned.has_ended() && !self.ended && self.state.is_none()
     }
 }
 
@@ -91,13 +91,14 @@ impl Pending {
             if task.subtask == 0 {
                 self.first_of_vertex.push(position);
             }
-            if task.finished {
+            if task.has_ended() {
                 self.silent.add(task.vertex, task.subtask);
             }
         }
-        self.by_attempt = tasks.iter().enumerate().map(|(position, task)| (task.task.attempt, position)).collect();
-        self.missing = tasks.iter().filter(|task| !task.finished).count();
-        self.to_trigger = tasks.iter().filter(|task| task.trigger).map(|task| task.task.clone()).collect();
+        let running = tasks.iter().enumerate().filter_map(|(position, task)| Some((task.task.as_ref()?, position)));
+        self.by_attempt = running.map(|(task, position)| (task.attempt, position)).collect();
+        self.missing = tasks.iter().filter(|task| !task.has_ended()).count();
+        self.to_trigger = tasks.iter().filter(|task| task.trigger).filter_map(|task| task.task.clone()).collect();
         self.tasks = tasks.into_iter().map(|planned| PendingTask { planned, state: None, ended: false }).collect();
     }
 
@@ -114,7 +115,7 @@ impl Pending {
 
     /// All that were not over when it began.
     pub(super) fn participants(&self) -> Vec<TaskRef> {
-        self.tasks.iter().filter(|task| !task.planned.finished).map(|task| task.planned.task.clone()).collect()
+        self.tasks.iter().filter_map(|task| task.planned.task.clone()).collect()
     }
 
     /// A task's vertex and subtask.
@@ -145,7 +146,7 @@ impl Pending {
         let Some(task) = self.by_attempt.get(&attempt).map(|position| &mut self.tasks[*position]) else { return };
         if task.is_missing() && !task.planned.trigger {
             task.planned.trigger = true;
-            self.to_trigger.push(task.planned.task.clone());
+            self.to_trigger.extend(task.planned.task.clone());
         }
     }
 
@@ -163,7 +164,7 @@ impl Pending {
             let task = &mut self.tasks[self.first_of_vertex[vertex] + subtask];
             if task.is_missing() && !task.planned.trigger && self.silent.are_all_before(graph, vertex, subtask) {
                 task.planned.trigger = true;
-                self.to_trigger.push(task.planned.task.clone());
+                self.to_trigger.extend(task.planned.task.clone());
             }
         }
     }

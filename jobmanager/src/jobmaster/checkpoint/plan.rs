@@ -5,7 +5,7 @@ use wiesel_common::id::AttemptId;
 use wiesel_common::topology;
 use wiesel_proto::{ExecutionState, Partitioner};
 
-use crate::jobmaster::execution_graph::{ExecutionGraph, TaskManagerLocation};
+use crate::jobmaster::execution_graph::{Execution, ExecutionGraph, TaskManagerLocation};
 
 /// A task and where it runs.
 #[derive(Clone, Debug)]
@@ -18,6 +18,15 @@ pub struct TaskRef {
     pub registration: u64,
 }
 
+impl TaskRef {
+    /// None: it is in no slot.
+    fn of(execution: &Execution) -> Option<Self> {
+        let slot = execution.slot.as_ref()?;
+        let (location, registration) = (Arc::clone(&slot.location), slot.since.registration);
+        Some(Self { attempt: execution.attempt_id, location, registration })
+    }
+}
+
 /// A task of a checkpoint.
 #[derive(Clone, Debug)]
 pub struct PlannedTask {
@@ -25,13 +34,18 @@ pub struct PlannedTask {
     pub vertex: usize,
     /// Which subtask.
     pub subtask: usize,
-    /// Its attempt and place.
-    pub task: TaskRef,
-    /// It had ended before.
-    pub finished: bool,
+    /// Its attempt and place; none: it had ended before. Of one that ended under another JobMaster neither is known.
+    pub task: Option<TaskRef>,
     /// It begins the checkpoint: no barrier will reach it. All its producers are silent, or all its inputs have ended: then a
     /// producer may yet take part that had sent its end before, and which sends it no barrier any more.
     pub trigger: bool,
+}
+
+impl PlannedTask {
+    /// It had ended before.
+    pub fn has_ended(&self) -> bool {
+        self.task.is_none()
+    }
 }
 
 /// The tasks of a checkpoint that begins now, by vertex and subtask; none: a task does not run.
@@ -39,27 +53,24 @@ pub fn plan(graph: &ExecutionGraph, after_tasks_finish: bool) -> Option<Vec<Plan
     let mut tasks = Vec::new();
     for (vertex, vertexes) in graph.vertices.iter().enumerate() {
         for (subtask, execution) in vertexes.subtasks.iter().enumerate() {
-            let finished = match execution.state {
-                ExecutionState::Running => false,
-                ExecutionState::Finished if after_tasks_finish => true,
+            let task = match execution.state {
+                ExecutionState::Running => Some(TaskRef::of(execution)?),
+                ExecutionState::Finished if after_tasks_finish => None,
                 _ => return None,
             };
-            let slot = execution.slot.as_ref()?;
-            let (location, registration) = (Arc::clone(&slot.location), slot.since.registration);
-            let task = TaskRef { attempt: execution.attempt_id, location, registration };
-            tasks.push(PlannedTask { vertex, subtask, task, finished, trigger: execution.end_of_data });
+            tasks.push(PlannedTask { vertex, subtask, task, trigger: execution.end_of_data });
         }
     }
-    if tasks.iter().all(|task| task.finished) {
+    if tasks.iter().all(PlannedTask::has_ended) {
         return None;
     }
     let mut silent = Silent::new(graph);
-    for task in tasks.iter().filter(|task| task.finished) {
+    for task in tasks.iter().filter(|task| task.has_ended()) {
         silent.add(task.vertex, task.subtask);
     }
     for task in &mut tasks {
         let cut_off = |task: &PlannedTask| silent.are_all_before(graph, task.vertex, task.subtask);
-        task.trigger = !task.finished && (task.trigger || cut_off(task));
+        task.trigger = !task.has_ended() && (task.trigger || cut_off(task));
     }
     Some(tasks)
 }

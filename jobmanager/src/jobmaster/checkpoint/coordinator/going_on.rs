@@ -79,9 +79,10 @@ impl CheckpointCoordinator {
         retained.into_iter().for_each(|checkpoint| self.store.add(Arc::new(checkpoint)));
     }
 
-    /// What JobMasters before this one have left that belongs to no checkpoint which it knows is looked for and deleted.
+    /// What JobMasters before this one have left that belongs to no checkpoint which it knows is looked for and deleted, before
+    /// anything else is: metadata that is in no record looks complete as long as it is there.
     pub fn look_for_left_files(&mut self, now: i64) {
-        self.cleaning.disturbed(now);
+        self.cleaning.left_by_another(now);
     }
 
     /// Savepoints that are under way: the number and the folder of each, and the caller to answer.
@@ -110,6 +111,7 @@ mod tests {
     use wiesel_common::id::JobId;
 
     use super::*;
+    use crate::jobmaster::checkpoint::cleaning::Cleaned;
     use crate::jobmaster::checkpoint::coordinator::tests::{execution_graph, options};
     use crate::jobmaster::status::JobStatus;
 
@@ -151,6 +153,21 @@ mod tests {
         let actions = next.take_actions(10_000);
         let [Action::Sweep(known)] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!(known.failed_savepoints, [(9, "file:/x".to_owned())]);
+    }
+
+    /// Failed before: metadata had been written whose pointer was not in the record, and what it names was deleted with the
+    /// checkpoints before it while it was still there.
+    #[test]
+    fn what_is_in_no_record_goes_before_what_it_may_name() {
+        let mut next = coordinator();
+        next.go_on_from(vec![retained(3, Owner::Job)], HashSet::new());
+        next.look_for_left_files(0);
+        next.shut_down(JobStatus::Finished, false, 1);
+        let actions = next.take_actions(1);
+        assert!(matches!(actions[..], [Action::Sweep(_)]), "{actions:?}");
+        next.swept(Cleaned::all(), 2);
+        let actions = next.take_actions(2);
+        assert!(matches!(actions[..], [Action::Discard { .. }]), "{actions:?}");
     }
 
     #[test]
