@@ -219,7 +219,8 @@ fn a_namespace_goes_without_a_look_at_its_rows() {
             for namespace in NAMESPACES {
                 let keys = in_namespaces(positions.iter().map(|_| (namespace, &key)));
                 let rows = subtasks.operators[0].rows.as_mut().unwrap();
-                rows.upsert(&keys, &columns(positions.iter()), std::slice::from_ref(&ones), positions.len(), 0).unwrap();
+                rows.upsert(&keys, &columns(positions.iter()), std::slice::from_ref(&ones), positions.len(), 0)
+                    .unwrap();
             }
         };
         add(&mut subtasks);
