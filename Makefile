@@ -13,7 +13,7 @@ CARGO := dist/rocksdb.sh cargo
 # Apache Flink for comparison: a script that knows where one is, or FLINK_HOME.
 export FLINK_ORACLE ?= $(wildcard ../shared/oracle/flink.sh)
 
-.PHONY: help quickstart home dist test test-more chaos simulate fuzz attacks bench lint packages
+.PHONY: help quickstart home dist test test-more chaos simulate fuzz attacks bench lint packages space
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -38,7 +38,7 @@ dist: packages ## The same, optimised for release; beside it an archive and a De
 	@dist/package.sh "$(CARGO_TARGET_DIR)/release" "$(CARGO_TARGET_DIR)" "$(VERSION)" >&2
 	@echo "$(DIST_DIR)"
 
-test: packages ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
+test: packages space ## Run every test, the end-to-end tests on an installation that is built first, with an S3 server.
 	@dist/packages.sh faketime
 	@home=$$($(MAKE) -s home) && export WIESEL_HOME="$$home" && tests/with-services.sh $(CARGO) test --workspace --locked
 
@@ -69,9 +69,12 @@ bench: packages ## Compare with Apache Flink (FLINK_HOME, or FLINK_ORACLE), meas
 	  && python3 benches/resting_tasks.py "$$home"
 	@$(CARGO) bench --workspace --exclude wiesel-tests --exclude wiesel-simulation --locked --bench hash --bench kernels --bench tables --bench aggregate --bench rows --bench data_plane
 
-lint: packages ## Formatting and clippy, warnings are errors; what clippy.toml refuses is one.
+lint: packages space ## Formatting and clippy, warnings are errors; what clippy.toml refuses is one.
 	cargo fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 packages:
 	@dist/packages.sh
+
+space:
+	@dist/space.sh "$(CARGO_TARGET_DIR)"
