@@ -68,7 +68,7 @@ fn append(
             }
         }
         Values::Integer(least, most) => append_number(column, random.random_range(*least..=*most)),
-        Values::Float(least, most) => append_float(column, least + random.random::<f64>() * (most - least)),
+        Values::Float(least, most) => append_float(column, between(*least, *most, random.random())),
         Values::Text(length) => {
             scratch.clear();
             for _ in 0..draw(*length, random) {
@@ -117,6 +117,11 @@ fn append(
         }
     }
     Ok(())
+}
+
+/// The number that lies at `place`, from 0 to 1, between two others, whose difference may be more than a DOUBLE can hold.
+fn between(least: f64, most: f64, place: f64) -> f64 {
+    place * most + (1.0 - place) * least
 }
 
 fn draw(length: Length, random: &mut SmallRng) -> usize {

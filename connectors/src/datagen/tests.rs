@@ -239,6 +239,18 @@ fn random_values_stay_in_their_bounds() {
     assert!((2000..3000).contains(&nulls), "{nulls}");
 }
 
+/// Failed before: bounds further apart than the largest DOUBLE gave infinity in all rows.
+#[test]
+fn numbers_between_bounds_that_are_far_apart_are_finite() {
+    let far = [("fields.a.min", "-1.7976931348623157E308"), ("fields.a.max", "1.7976931348623157E308")];
+    let spec = spec(&[("a", TypeKind::Double.nullable())], &[far.as_slice(), &[("number-of-rows", "1000")]].concat());
+    let numbers: Vec<f64> =
+        rows(&spec, 1).iter().map(|row| row.trim_start_matches("+I[").trim_end_matches(']').parse().unwrap()).collect();
+    assert_eq!(numbers.len(), 1000);
+    assert!(numbers.iter().all(|number| number.is_finite()), "{numbers:?}");
+    assert!(numbers.iter().any(|number| *number < 0.0) && numbers.iter().any(|number| *number > 0.0), "{numbers:?}");
+}
+
 #[test]
 fn rows_come_no_faster_than_the_rate() {
     let spec = spec(&[("a", int())], &[("rows-per-second", "100"), ("number-of-rows", "1000")]);

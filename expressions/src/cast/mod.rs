@@ -18,6 +18,7 @@ use crate::types::{LogicalType, MAX_LENGTH, TypeKind};
 mod binary;
 mod from_text;
 mod java_float;
+mod java_text;
 mod nested;
 mod numeric;
 mod temporal;
@@ -25,6 +26,7 @@ mod to_text;
 
 pub(crate) use java_float::write_integer;
 pub use java_float::{write_double, write_float};
+pub(crate) use java_text::utf8_as_java;
 pub(crate) use numeric::round_double;
 pub use numeric::{numeric_to_double, to_decimal};
 pub(crate) use temporal::{as_timestamps, to_instant, to_local};

@@ -11,6 +11,7 @@ use arrow::datatypes::{
 };
 
 use super::java_float::{write_double, write_float, write_integer};
+use super::java_text::utf8_as_java;
 use super::{Cast, Mode, identity};
 use crate::error::{Error, Result};
 use crate::expression::datetime::{DAY, Instant, timestamps, write_date, write_time, write_timestamp};
@@ -86,6 +87,27 @@ fn fit(text: &mut String, length: usize, pad: bool) {
     }
 }
 
+/// Cuts and pads the text of what is no text, which Java makes: by its units of UTF-16. Half of a character that is left is `?`.
+fn fit_units(text: &mut String, length: usize, pad: bool) {
+    if length == usize::MAX {
+        return;
+    }
+    let mut units = 0;
+    let cut = text.char_indices().find_map(|(at, character)| {
+        let before = units;
+        units += character.len_utf16();
+        (units > length).then_some((at, before))
+    });
+    match cut {
+        Some((at, before)) => {
+            text.truncate(at);
+            text.extend((before < length).then_some('?'));
+        }
+        None if pad && length < MAX_LENGTH as usize => text.extend(std::iter::repeat_n(' ', length - units)),
+        None => {}
+    }
+}
+
 fn strings(rows: usize, mut write: impl FnMut(usize, &mut String) -> bool) -> ArrayRef {
     let mut builder = StringViewBuilder::with_capacity(rows);
     let mut text = String::new();
@@ -113,7 +135,7 @@ pub(super) fn cast(from: &TypeKind, to: &TypeKind, mode: Mode) -> Option<Cast> {
                     return false;
                 }
                 write(row, out);
-                fit(out, length, pad);
+                fit_units(out, length, pad);
                 true
             }))
         }
@@ -131,7 +153,7 @@ where
         }
         write_integer(values.value(row).into(), out);
         if length != usize::MAX {
-            fit(out, length, pad);
+            fit_units(out, length, pad);
         }
         true
     })
@@ -143,8 +165,8 @@ fn binary_to_text(array: &ArrayRef, length: usize, pad: bool, _mode: Mode) -> Re
         if bytes.is_null(row) {
             return false;
         }
-        out.push_str(&String::from_utf8_lossy(bytes.value(row)));
-        fit(out, length, pad);
+        out.push_str(&utf8_as_java(bytes.value(row)));
+        fit_units(out, length, pad);
         true
     }))
 }
@@ -180,7 +202,7 @@ pub(crate) fn writer<'a>(kind: &'a TypeKind, array: &'a ArrayRef, zone: Zone) ->
         }
         TypeKind::Binary(_) | TypeKind::Varbinary(_) => {
             let values = array.as_binary_view();
-            Box::new(move |row, out| out.push_str(&String::from_utf8_lossy(values.value(row))))
+            Box::new(move |row, out| out.push_str(&utf8_as_java(values.value(row))))
         }
         TypeKind::Boolean => {
             let values = array.as_boolean();
@@ -335,4 +357,28 @@ fn write_interval(millis: i64, out: &mut String) {
         ""
     });
     write_integer(fraction, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit_units;
+
+    /// What Flink made of bytes, arrays and rows with such texts. Failed before: a character beyond U+FFFF was one of the length.
+    #[test]
+    fn the_text_of_what_is_no_text_is_cut_by_units_of_utf_16() {
+        for (text, length, pad, expected) in [
+            ("[a\u{1f600}b]", 3, true, "[a?"),
+            ("[a\u{1f600}b]", 4, false, "[a\u{1f600}"),
+            ("[a\u{1f600}b]", 9, true, "[a\u{1f600}b]   "),
+            ("(\u{1f600}\u{1f600})", 3, false, "(\u{1f600}"),
+            ("\u{1f600}", 1, false, "?"),
+            ("\u{1f600}", 2, true, "\u{1f600}"),
+            ("a", 3, true, "a  "),
+            ("abc", usize::MAX, false, "abc"),
+        ] {
+            let mut found = text.to_owned();
+            fit_units(&mut found, length, pad);
+            assert_eq!(found, expected, "{text} at {length}");
+        }
+    }
 }

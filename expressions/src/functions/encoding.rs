@@ -9,14 +9,18 @@ use wiesel_common::quote::quote;
 
 use super::digest::{md5, sha1};
 use super::numeric::text_of_integer;
+use crate::cast::utf8_as_java;
 use crate::error::{Error, Result};
 use crate::expression::compile::Site;
 use crate::expression::kernel::{Kernel, Text};
 use crate::types::TypeKind;
 
+/// Bits of the last letter that belong to no byte are not looked at when it is read.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 fn push_hex(bytes: &[u8], digits: &[u8; 16], out: &mut String) {
@@ -101,15 +105,21 @@ pub(super) fn to_base64(_: &Site) -> Result<Kernel> {
 
 pub(super) fn from_base64(_: &Site) -> Result<Kernel> {
     of_bytes(|bytes, out| {
-        let decoded = BASE64.decode(bytes).map_err(|error| {
-            let message = match error {
-                base64::DecodeError::InvalidByte(_, byte) => format!("Illegal base64 character {byte:x}"),
-                _ => "Input byte array has wrong 4-byte ending unit".to_owned(),
-            };
-            Error::data("java.lang.IllegalArgumentException", message)
-        })?;
-        out.push_str(&String::from_utf8_lossy(&decoded));
+        out.push_str(&utf8_as_java(&decode_base64(bytes)?));
         Ok(true)
+    })
+}
+
+/// The bytes that a text stands for; the padding is there in full or not at all.
+fn decode_base64(text: &[u8]) -> Result<Vec<u8>> {
+    const WRONG_END: &str = "Input byte array has wrong 4-byte ending unit";
+    let refused = |message: String| Error::data("java.lang.IllegalArgumentException", message);
+    if text.ends_with(b"=") && !text.len().is_multiple_of(4) {
+        return Err(refused(WRONG_END.to_owned()));
+    }
+    BASE64.decode(text).map_err(|error| match error {
+        base64::DecodeError::InvalidByte(_, byte) => refused(format!("Illegal base64 character {byte:x}")),
+        _ => refused(WRONG_END.to_owned()),
     })
 }
 
@@ -208,28 +218,44 @@ pub(super) fn decode(site: &Site) -> Result<Kernel> {
         let (bytes, name) = (args.read::<crate::expression::kernel::Bytes>(0)?, args.read::<Text>(1)?);
         args.strings(|row, out| {
             let (Some(bytes), Some(name)) = (bytes.get(row), name.get(row)) else { return Ok(false) };
-            let wide = |bytes: &[u8], from: fn([u8; 2]) -> u16| {
-                let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| from([pair[0], pair[1]])).collect();
-                String::from_utf16_lossy(&units)
-            };
             match charset(name)? {
-                Charset::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
+                Charset::Utf8 => out.push_str(&utf8_as_java(bytes)),
                 Charset::Ascii => {
                     out.extend(bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }))
                 }
                 Charset::Latin1 => out.extend(bytes.iter().map(|byte| char::from(*byte))),
-                Charset::Utf16 if bytes.starts_with(&[0xff, 0xfe]) => {
-                    out.push_str(&wide(&bytes[2..], u16::from_le_bytes))
-                }
-                Charset::Utf16 if bytes.starts_with(&[0xfe, 0xff]) => {
-                    out.push_str(&wide(&bytes[2..], u16::from_be_bytes))
-                }
-                Charset::Utf16 | Charset::Utf16Be => out.push_str(&wide(bytes, u16::from_be_bytes)),
-                Charset::Utf16Le => out.push_str(&wide(bytes, u16::from_le_bytes)),
+                Charset::Utf16 if bytes.starts_with(&[0xff, 0xfe]) => push_utf16(&bytes[2..], u16::from_le_bytes, out),
+                Charset::Utf16 if bytes.starts_with(&[0xfe, 0xff]) => push_utf16(&bytes[2..], u16::from_be_bytes, out),
+                Charset::Utf16 | Charset::Utf16Be => push_utf16(bytes, u16::from_be_bytes, out),
+                Charset::Utf16Le => push_utf16(bytes, u16::from_le_bytes, out),
             }
             Ok(true)
         })
     }))
+}
+
+/// The text of two bytes a unit. As Java reads it, the first half of a pair takes what is behind it with it if that is not the second,
+/// and what is left of a unit at the end is one character that cannot be read.
+fn push_utf16(bytes: &[u8], from: fn([u8; 2]) -> u16, out: &mut String) {
+    let pairs = bytes.chunks_exact(2);
+    let is_cut_off = !pairs.remainder().is_empty();
+    let mut units = pairs.map(|pair| u32::from(from([pair[0], pair[1]])));
+    while let Some(unit) = units.next() {
+        if !(0xd800..0xdc00).contains(&unit) {
+            out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+            continue;
+        }
+        let second = units.next();
+        let pair = second.filter(|second| (0xdc00..0xe000).contains(second));
+        let character = pair.and_then(|second| char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (second - 0xdc00)));
+        out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+        if second.is_none() {
+            return;
+        }
+    }
+    if is_cut_off {
+        out.push(char::REPLACEMENT_CHARACTER);
+    }
 }
 
 pub(super) fn url_encode(_: &Site) -> Result<Kernel> {
@@ -263,7 +289,7 @@ pub(super) fn url_decode(_: &Site) -> Result<Kernel> {
                 byte => decoded.push(*byte),
             }
         }
-        out.push_str(&String::from_utf8_lossy(&decoded));
+        out.push_str(&utf8_as_java(&decoded));
         Ok(true)
     })
 }
@@ -306,7 +332,7 @@ pub(super) fn inet_ntoa(site: &Site) -> Result<Kernel> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{address, decode_base64, push_utf16};
 
     /// Before, the last part could have several bytes.
     #[test]
@@ -328,6 +354,36 @@ mod tests {
             ("-1.2.3.4", None),
         ] {
             assert_eq!(address(text), number, "{text}");
+        }
+    }
+
+    /// What Java's decoders of UTF-16 make of bytes. Failed before: the last of an odd number of bytes was left out.
+    #[test]
+    fn what_is_no_utf_16_is_replaced() {
+        for (bytes, text) in [
+            (&[0x61][..], "\u{fffd}"),
+            (&[0, 0x61, 0], "a\u{fffd}"),
+            (&[0xd8, 0x3d, 0xde, 0, 0, 0x61], "\u{1f600}a"),
+            (&[0xd8, 0x3d], "\u{fffd}"),
+            (&[0xd8, 0x3d, 0xde], "\u{fffd}"),
+            (&[0xd8, 0, 0, 0x61], "\u{fffd}"),
+            (&[0xd8, 0, 0xd8, 0, 0xdc, 0], "\u{fffd}\u{fffd}"),
+            (&[0xdc, 0, 0, 0x61], "\u{fffd}a"),
+        ] {
+            let mut found = String::new();
+            push_utf16(bytes, u16::from_be_bytes, &mut found);
+            assert_eq!(found, text, "{bytes:x?}");
+        }
+    }
+
+    /// Failed before: bits behind the last byte were an error, and half of the padding was none.
+    #[test]
+    fn base_64_may_have_bits_to_spare_and_no_padding() {
+        for (text, bytes) in [("YQ", "a"), ("YR", "a"), ("YR==", "a"), ("YWJ", "ab"), ("YWJ=", "ab"), ("", "")] {
+            assert_eq!(decode_base64(text.as_bytes()).unwrap(), bytes.as_bytes(), "{text}");
+        }
+        for text in ["YQ=", "Y", "YQ=x", "YQ==YQ==", "====", "Y Q="] {
+            assert!(decode_base64(text.as_bytes()).is_err(), "{text}");
         }
     }
 }

@@ -391,7 +391,7 @@ fn type_spec(data_type: &LogicalType) -> String {
         TypeKind::Multiset(element) => format!("MULTISET< {} >", part(element)),
         TypeKind::Map(key, value) => format!("MAP< {}, {} >", part(key), part(value)),
         TypeKind::Row(fields) => {
-            let fields = fields.iter().map(|field| format!("`{}` {}", field.name, part(&field.data_type)));
+            let fields = fields.iter().map(|field| format!("{} {}", quoted_text(&field.name), part(&field.data_type)));
             format!("ROW< {} >", fields.collect::<Vec<_>>().join(", "))
         }
         TypeKind::Structured(class, fields) => {

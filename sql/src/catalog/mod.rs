@@ -38,7 +38,7 @@ pub struct ObjectIdentifier {
 impl ObjectIdentifier {
     /// Quoted as Flink's messages quote it: `` `catalog`.`database`.`object` ``.
     pub fn serializable(&self) -> String {
-        format!("`{}`.`{}`.`{}`", self.catalog, self.database, self.object)
+        [&self.catalog, &self.database, &self.object].map(|name| text::quote(name)).join(".")
     }
 }
 

@@ -3,7 +3,8 @@ use wiesel_expressions::types::{LogicalType, TypeKind};
 
 use super::{MetadataColumn, ResolvedColumnKind, ResolvedTable, ResolvedView};
 
-fn quote(name: &str) -> String {
+/// A name as a statement has it whatever its characters are.
+pub(super) fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

@@ -2,6 +2,7 @@
 use datafusion_common::ScalarValue;
 use wiesel_expressions::types::TypeKind;
 
+use super::numeric::MAX_PRECISION;
 use crate::error::{Error, Result};
 use crate::rex::{Expression, Node};
 
@@ -64,9 +65,9 @@ pub(crate) fn number(text: &str) -> Result<Expression> {
     if fraction.is_empty() {
         return Ok(integer(unscaled));
     }
-    // Leading zeros count, as they do for Calcite.
-    let precision = whole.trim_start_matches('-').len() + fraction.len();
-    if precision > 38 {
+    // Leading zeros count, as they do for Calcite, up to the most digits that there are.
+    let precision = (whole.trim_start_matches('-').len() + fraction.len()).min(MAX_PRECISION as usize);
+    if fraction.len() > precision {
         return Err(out_of_range());
     }
     let (precision, scale) = (precision as u8, fraction.len() as i8);

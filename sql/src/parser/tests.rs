@@ -382,6 +382,7 @@ fn statements_that_do_not_run_here_say_so_and_where() {
         ("DESCRIBE FUNCTION f", "DESCRIBE FUNCTION: "),
         ("UPDATE t SET a = 1", "UPDATE: "),
         ("CALL p()", "At line 1, column 1: CALL"),
+        ("SELECT 5 BETWEEN SYMMETRIC 9 AND 1", "At line 1, column 18: BETWEEN SYMMETRIC: write x BETWEEN a AND b OR"),
     ] {
         let found = error(text);
         assert!(found.contains("Not supported yet. ") && found.contains(expected), "{text}: {found}");

@@ -77,6 +77,22 @@ const CATALOG: &str = "the one catalog is default_catalog with default_database,
 
 /// The error of a statement that Flink has and this version does not run.
 pub(super) fn refuse(tokens: &[TokenWithSpan]) -> Option<Error> {
+    refuse_statement(tokens).or_else(|| refuse_symmetric(tokens))
+}
+
+/// `BETWEEN SYMMETRIC`, which sqlparser has no name for.
+fn refuse_symmetric(tokens: &[TokenWithSpan]) -> Option<Error> {
+    let mut follows_between = false;
+    let symmetric = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).find(|token| {
+        let found = follows_between && is_word(&token.token, "SYMMETRIC");
+        follows_between = is_word(&token.token, "BETWEEN");
+        found
+    })?;
+    let message = "BETWEEN SYMMETRIC: write x BETWEEN a AND b OR x BETWEEN b AND a";
+    Some(Error::unsupported(message, Some(Place::starting(place(symmetric.span.start)))))
+}
+
+fn refuse_statement(tokens: &[TokenWithSpan]) -> Option<Error> {
     let begins = |words: &[&str]| {
         words.len() <= tokens.len() && words.iter().zip(tokens).all(|(word, token)| is_word(&token.token, word))
     };

@@ -6,7 +6,7 @@ use super::JsonFormat;
 use super::fields::Fields;
 use super::scan::{Cursor, Value, for_each_element};
 use super::value::{Reading, append};
-use crate::formats::{Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
+use crate::formats::{BYTE_ORDER_MARK, Decoder, NO_CONTENT, Progress, RowBatch, describe_row};
 
 /// Decodes lines of one table.
 pub(crate) struct JsonDecoder {
@@ -33,7 +33,8 @@ impl JsonDecoder {
         if matches!(line, b"\n" | b"\r\n" | b"" | b"\r") {
             return Ok(());
         }
-        self.text(line)
+        // Each line is a text of its own: where files were put together, one within begins with the mark, too.
+        self.text(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line))
     }
 
     /// An object is a row, an array one for each of its elements. As Flink's, the reader of whole trees takes what is no value

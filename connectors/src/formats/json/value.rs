@@ -1,6 +1,10 @@
 //! One JSON value into its column.
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use wiesel_common::quote::{MAX_QUOTED, quote, quote_bytes};
 use wiesel_expressions::cast::write_double;
+use wiesel_expressions::functions::json_text;
 use wiesel_expressions::types::TIMESTAMP_RANGE;
 
 use crate::formats::column::ColumnBuilder;
@@ -50,9 +54,13 @@ fn read(column: &mut ColumnBuilder, fields: &Fields, value: Value<'_>, to: &mut 
                 b.append_value(text);
             }
             other => {
-                // Without the parser a number with a fraction was a double on the way.
                 let mut text = String::new();
-                write_json(&mut text, other, to.format.parser, to.budget)?;
+                match other {
+                    // The parser has its text, a tree has what it stands for.
+                    Value::Number(number) if to.format.parser => write(&mut text, utf8(number)?, to.budget)?,
+                    Value::Number(number) => write(&mut text, &number_text(number)?, to.budget)?,
+                    other => write_json(&mut text, other, to.budget)?,
+                }
                 b.append_value(text);
             }
         },
@@ -146,10 +154,10 @@ fn mismatch(value: Value<'_>, wanted: &str) -> String {
         Value::Null | Value::Boolean(_) => &[],
     };
     let mut text = String::new();
-    let shown = if raw.len() > MAX_QUOTED {
+    let shown = if raw.len() > MAX_QUOTED || matches!(value, Value::Number(_)) {
         quote_bytes(raw)
     } else {
-        let written = write_json(&mut text, value, true, &mut RecordBudget::default());
+        let written = write_json(&mut text, value, &mut RecordBudget::default());
         written.map_or_else(|_| "a value".into(), |()| quote(&text))
     };
     format!("{shown} is no {}", wanted.trim_start_matches("an "))
@@ -192,44 +200,86 @@ fn whole(value: Value<'_>, to: &mut Reading<'_>, least: i64, most: i64) -> Parse
     Err(format!("Numeric value ({}) out of range", quote_bytes(number)))
 }
 
-/// A value as text: without spaces, numbers with a fraction as Java writes them. At the top a number stays as it was.
-fn write_json(out: &mut String, value: Value<'_>, top: bool, budget: &mut RecordBudget) -> Parsed<()> {
+/// What a member of an object takes while those of its name are looked for, about.
+const MEMBER_BYTES: usize = 128;
+
+/// A value as the text of a tree, as Jackson writes it: without spaces, numbers and texts by what they stand for, and of each name of
+/// an object the last value, where the name is first.
+fn write_json(out: &mut String, value: Value<'_>, budget: &mut RecordBudget) -> Parsed<()> {
     match value {
         Value::Null => write(out, "null", budget)?,
         Value::Boolean(value) => write(out, if value { "true" } else { "false" }, budget)?,
         Value::Number(number) => {
-            let fraction = number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
-            if top || !fraction {
-                write(out, utf8(number)?, budget)?;
-            } else {
-                let before = out.len();
-                write_double(parse::double(number)?, out);
-                budget.claim(out.len() - before)?;
-            }
+            let text = number_text(number)?;
+            // One that no DOUBLE holds.
+            let around = if text.ends_with('y') { "\"" } else { "" };
+            [around, &text, around].into_iter().try_for_each(|part| write(out, part, budget))?;
         }
-        Value::Text(raw) => write_text(out, raw, budget)?,
+        Value::Text(raw) => write_text(out, &unescaped(raw)?, budget)?,
         Value::Array(array) => {
             write(out, "[", budget)?;
             let mut first = true;
             for_each_element(array, |element| {
                 separate(out, &mut first, budget)?;
-                write_json(out, element, false, budget)
+                write_json(out, element, budget)
             })?;
             write(out, "]", budget)?;
         }
         Value::Object(object) => {
             write(out, "{", budget)?;
             let mut first = true;
-            for_each_field(object, |name, value| {
+            for (name, value) in members(object, budget)? {
                 separate(out, &mut first, budget)?;
-                write_text(out, name, budget)?;
+                write_text(out, &name, budget)?;
                 write(out, ":", budget)?;
-                write_json(out, value, false, budget)
-            })?;
+                write_json(out, value, budget)?;
+            }
             write(out, "}", budget)?;
         }
     }
     Ok(())
+}
+
+/// The values of an object in the order of their names' first places, each name's last value.
+fn members<'a>(object: &'a [u8], budget: &mut RecordBudget) -> Parsed<Vec<(Cow<'a, [u8]>, Value<'a>)>> {
+    let mut places: HashMap<Cow<'a, [u8]>, usize> = HashMap::new();
+    let mut members: Vec<(Cow<'a, [u8]>, Value<'a>)> = Vec::new();
+    for_each_field(object, |name, value| {
+        let name = unescaped(name)?;
+        match places.get(&name) {
+            Some(place) => members[*place].1 = value,
+            None => {
+                budget.claim(MEMBER_BYTES)?;
+                places.insert(name.clone(), members.len());
+                members.push((name, value));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(members)
+}
+
+/// What is between the quotes of a string, without its escapes.
+fn unescaped(raw: &[u8]) -> Parsed<Cow<'_, [u8]>> {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut text = Vec::new();
+    unescape(raw, &mut text)?;
+    Ok(Cow::Owned(text))
+}
+
+/// A number as Java's int, long or BigInteger has it, with a fraction as a double.
+fn number_text(number: &[u8]) -> Parsed<Cow<'_, str>> {
+    if number == b"-0" {
+        return Ok(Cow::Borrowed("0"));
+    }
+    if !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+        return utf8(number).map(Cow::Borrowed);
+    }
+    let mut text = String::new();
+    write_double(parse::double(number)?, &mut text);
+    Ok(Cow::Owned(text))
 }
 
 fn write(out: &mut String, text: &str, budget: &mut RecordBudget) -> Parsed<()> {
@@ -238,10 +288,17 @@ fn write(out: &mut String, text: &str, budget: &mut RecordBudget) -> Parsed<()> 
     Ok(())
 }
 
-fn write_text(out: &mut String, raw: &[u8], budget: &mut RecordBudget) -> Parsed<()> {
-    write(out, "\"", budget)?;
-    write(out, utf8(raw)?, budget)?;
-    write(out, "\"", budget)
+/// A text with its quotes and escapes.
+fn write_text(out: &mut String, text: &[u8], budget: &mut RecordBudget) -> Parsed<()> {
+    let text = utf8(text)?;
+    let longer = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
+        0..b' ' => "\\u0000".len() - 1,
+        _ => 0,
+    };
+    budget.claim(text.len() + 2 + text.bytes().map(longer).sum::<usize>())?;
+    json_text(text, out);
+    Ok(())
 }
 
 fn separate(out: &mut String, first: &mut bool, budget: &mut RecordBudget) -> Parsed<()> {

@@ -1,5 +1,7 @@
-//! Numbers as Java's `Formatter` writes them: signs, zeros, groups of digits, rounding half up from the shortest digits of a DOUBLE.
+//! Numbers as Java's `Formatter` writes them: signs, zeros, groups of digits, rounding half up from the digits that a
+//! DOUBLE has as a text.
 use super::specifier::{Flags, Specifier};
+use crate::cast::write_double;
 
 /// How many digits are behind the point without a precision.
 const PRECISION: usize = 6;
@@ -131,12 +133,16 @@ struct Digits {
 }
 
 impl Digits {
-    /// The fewest digits that name this number, which is not negative.
+    /// The digits of this number as Java's `Double.toString` has them; it is not negative.
     fn of(value: f64) -> Self {
-        let text = format!("{value:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0').collect();
-        let point = exponent.parse::<i64>().unwrap_or(0) + 1;
+        let mut text = String::new();
+        write_double(value, &mut text);
+        let (mantissa, exponent) = text.split_once('E').unwrap_or((&text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0');
+        let digits: Vec<u8> = digits.skip_while(|digit| *digit == 0).collect();
+        let leading_zeros = whole.len() + fraction.len() - digits.len();
+        let point = exponent.parse::<i64>().unwrap_or(0) + whole.len() as i64 - leading_zeros as i64;
         Self { digits, point }
     }
 

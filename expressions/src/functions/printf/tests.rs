@@ -84,6 +84,12 @@ fn floating_point_numbers_are_rounded_half_up() {
         ("%010.3f", -3.14259, "-00003.143"),
         ("%012.3e", -3.14259, "-003.143e+00"),
         ("%s", 1e10, "1.0E10"),
+        ("%f", -0.0, "-0.000000"),
+        ("%g", 0.05, "0.0500000"),
+        // Failed before: the fewest digits were taken, where Java has more.
+        ("%.0f", 1152921504606846976.0, "1152921504606846980"),
+        ("%.17e", 1152921504606846976.0, "1.15292150460684698e+18"),
+        ("%e", 5e-324, "4.900000e-324"),
     ];
     for (format, value, expected) in written {
         assert_eq!(double(format, value).as_deref(), Some(expected), "{format} of {value}");

@@ -63,3 +63,17 @@ fn a_view_with_a_star_whose_columns_are_there_before_it_is_shown_as_it_was_writt
     run(&mut session, &again).unwrap();
     assert_eq!(shown(&mut session, "again"), again);
 }
+
+/// Failed before: a back tick in the name of a table, a view or a field stood alone, and what was shown was no statement.
+#[test]
+fn what_is_shown_can_be_read_whatever_the_names_are() {
+    let mut session = session();
+    run(&mut session, "CREATE TABLE `a.b``c'\"` (`x``y` INT) WITH ('connector' = 'datagen')").unwrap();
+    let table = rows(run(&mut session, "SHOW CREATE TABLE `a.b``c'\"`").unwrap()).concat().concat();
+    assert!(table.starts_with("CREATE TABLE `default_catalog`.`default_database`.`a.b``c'\"` ("), "{table}");
+    run(&mut session, "CREATE VIEW `v``w` AS SELECT CAST(ROW(1) AS ROW<`a``b` INT>) AS r").unwrap();
+    let view = shown(&mut session, "`v``w`");
+    run(&mut session, "DROP TABLE `a.b``c'\"`; DROP VIEW `v``w`").unwrap();
+    run(&mut session, &format!("{table};{view}")).unwrap();
+    assert_eq!(shown(&mut session, "`v``w`"), view);
+}
