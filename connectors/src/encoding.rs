@@ -115,7 +115,9 @@ impl<'a> Reader<'a> {
 }
 
 fn malformed(what: &str) -> Error {
-    Error::State(wiesel_state::Error::Corrupt(format!("the checkpoint holds {what} that cannot be read")))
+    Error::State(wiesel_state::Error::Corrupt(format!(
+        "the checkpoint does not hold {what} that can be read: it is damaged, or the table of that name had another connector"
+    )))
 }
 
 #[cfg(test)]
@@ -135,7 +137,9 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(read(&bytes[..length]).unwrap_err().to_string().contains("a thing"), "{length}");
         }
-        assert!(read(&[&bytes[..], b"x"].concat()).is_err());
+        // Failed before: that the state may be of another connector was not said.
+        let longer = read(&[&bytes[..], b"x"].concat()).unwrap_err().to_string();
+        assert!(longer.contains("a thing") && longer.contains("another connector"), "{longer}");
         let newer = read(&[2]).unwrap_err().to_string();
         assert!(newer.contains("of version 2") && newer.contains("versions 1 to 1"), "{newer}");
         let long = Writer::new(1).u64(u64::MAX).finish();

@@ -85,7 +85,8 @@ STD_REDIRECT_TO_FILE=${STD_REDIRECT_TO_FILE:-${CONFIG[env.stdout-err.redirect-to
 HIGH_AVAILABILITY=${HIGH_AVAILABILITY:-${CONFIG[high-availability.type]:-${CONFIG[high-availability]:-none}}}
 HIGH_AVAILABILITY=${HIGH_AVAILABILITY,,}
 [[ $HIGH_AVAILABILITY == standalone ]] && HIGH_AVAILABILITY=none
-FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
+# Clients name the log of a local cluster by it.
+export FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
 HOSTNAME=${HOSTNAME:-$(hostname)}
 
 # Ends the script where no file can be made in a folder: what a daemon would leave there would be missed later.

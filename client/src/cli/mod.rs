@@ -7,9 +7,9 @@ use std::str::FromStr as _;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
+use wiesel_common::config::Configuration;
 use wiesel_common::config::options::job::PARALLELISM;
 use wiesel_common::config::options::rest;
-use wiesel_common::config::{Configuration, KeyProblem};
 use wiesel_common::quote::quote;
 use wiesel_common::text::suggestion;
 use wiesel_expressions::expression::Zone;
@@ -31,10 +31,13 @@ mod savepoint;
 mod script;
 mod stop;
 mod submission;
+mod warnings;
 
 pub(crate) use operation::wait_for_savepoint;
 pub(crate) use run::{end_before_start, end_of, lost_sight_of};
 pub(crate) use script::problems_where_set;
+use warnings::warn_of;
+pub(crate) use warnings::warn_of_keys;
 
 /// Runs and controls jobs of a Wiesel cluster.
 #[derive(Parser)]
@@ -115,15 +118,20 @@ pub(crate) type Failure = anyhow::Error;
 impl Cluster {
     /// The configuration, with a word on what in it is doubtful.
     fn configuration(&self) -> Result<Configuration, Failure> {
-        let configuration = load_configuration(self.properties()?)?;
-        warn_of(&configuration.key_problems());
-        Ok(configuration)
+        self.told_configuration(false)
     }
 
     /// The configuration of an action that makes jobs of a script, with a word on what in either is doubtful.
     fn configuration_for(&self, script: &str) -> Result<Configuration, Failure> {
-        let configuration = self.configuration()?;
+        let configuration = self.told_configuration(true)?;
         warn_of(&script::problems_of_settings(script));
+        Ok(configuration)
+    }
+
+    fn told_configuration(&self, makes_jobs: bool) -> Result<Configuration, Failure> {
+        let given = self.properties()?;
+        let configuration = load_configuration(given.clone())?;
+        warn_of_keys(&configuration, &given, makes_jobs);
         Ok(configuration)
     }
 
@@ -236,13 +244,6 @@ pub(crate) fn parse_property(text: &str) -> Result<(String, String), Failure> {
 /// The installation's configuration (`FLINK_CONF_DIR`) with properties over it.
 pub(crate) fn load_configuration(properties: Vec<(String, String)>) -> Result<Configuration, Failure> {
     Ok(wiesel_common::config::from_environment(properties)?)
-}
-
-/// Says on the console what the processes say in their logs.
-pub(crate) fn warn_of(problems: &[KeyProblem]) {
-    for problem in problems {
-        eprintln!("[WARNING] {problem}");
-    }
 }
 
 /// Runs the command line; the exit status is 0 only if the action did what was asked.

@@ -7,10 +7,11 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
-use wiesel_common::config::known_keys;
+use wiesel_common::config::honoured_keys;
 use wiesel_common::config::options::{checkpointing, job, restart, state};
 use wiesel_sql::catalog::{Catalog, fields_of};
 use wiesel_sql::parser::Unfinished;
+use wiesel_sql::session::is_of_processes;
 use wiesel_sql::{functions, parser, planner};
 
 use super::keyboard::GoesOn;
@@ -48,6 +49,9 @@ const FOLLOWS: &[(&[&str], &[&str])] = &[
     (&["STOP"], &["JOB"]),
 ];
 
+/// Behind these stands the name of a table or view.
+const BEFORE_RELATION: [&str; 6] = ["DESC", "DESCRIBE", "FROM", "INTO", "TABLE", "VIEW"];
+
 /// The words that can follow what a statement begins with; none: names and expressions can, too.
 fn followers(before: &str) -> Option<&'static [&'static str]> {
     let statement = before.rsplit(';').next().unwrap_or(before);
@@ -57,6 +61,14 @@ fn followers(before: &str) -> Option<&'static [&'static str]> {
         of.len() == words.len() && of.iter().zip(&words).all(|(one, other)| one.eq_ignore_ascii_case(other))
     };
     FOLLOWS.iter().find(|(of, _)| same(of)).map(|(_, words)| *words)
+}
+
+/// Whether a table or view is named next. What CREATE names is not there yet.
+fn names_relation(before: &str) -> bool {
+    let statement = before.rsplit(';').next().unwrap_or(before).trim();
+    let last = statement.rsplit(|c| !is_part(c)).next().unwrap_or_default();
+    let is_new = begins(statement, "CREATE") && statement.split_whitespace().count() <= 3;
+    !is_new && BEFORE_RELATION.iter().any(|word| word.eq_ignore_ascii_case(last))
 }
 
 /// Functions that are called without parentheses.
@@ -108,6 +120,12 @@ impl SqlHelper {
         Self { objects: with_columns.collect(), goes_on }
     }
 
+    /// Tables and views that begin so.
+    fn relations(&self, word: &str, quoted: bool) -> Vec<Pair> {
+        let fitting = self.objects.iter().map(|(name, _)| name).filter(|name| begins(name, word));
+        fitting.map(|name| Pair { display: name.clone(), replacement: written(name, quoted) }).collect()
+    }
+
     /// Words, functions, tables and columns that begin so. Columns are those of the tables that the statement names, of all if
     /// it names none. `quoted`: within a back tick.
     fn names(&self, line: &str, word: &str, quoted: bool) -> Vec<Pair> {
@@ -125,17 +143,21 @@ impl SqlHelper {
                 offer(keyword, keyword.to_owned());
             }
         }
-        let written = |name: &str| if quoted { format!("{name}`") } else { parser::as_written(name) };
         let is_named = |name: &str| line.split(|c| !is_part(c)).any(|part| part == name);
         let any = self.objects.iter().any(|(name, _)| is_named(name));
         for (name, columns) in &self.objects {
-            offer(name, written(name));
+            offer(name, written(name, quoted));
             if is_named(name) || !any {
-                columns.iter().for_each(|column| offer(column, written(column)));
+                columns.iter().for_each(|column| offer(column, written(column, quoted)));
             }
         }
         found.into_iter().map(|(replacement, display)| Pair { display, replacement }).collect()
     }
+}
+
+/// A name as it is put into the statement. `quoted`: within a back tick.
+fn written(name: &str, quoted: bool) -> String {
+    if quoted { format!("{name}`") } else { parser::as_written(name) }
 }
 
 fn is_part(c: char) -> bool {
@@ -155,10 +177,10 @@ fn setting(before: &str) -> Option<&str> {
     rest.starts_with(|c: char| c.is_whitespace() || c == '\'').then(|| rest.trim_start())
 }
 
-/// Keys, or behind `=` the values of one. With how much of it is typed.
+/// Keys that change something where they are set, or behind `=` the values of one. With how much of it is typed.
 fn settings(setting: &str) -> (&str, Vec<Pair>) {
     let (typed, all): (&str, Vec<&str>) = match setting.split_once('=') {
-        None => (setting, known_keys().collect()),
+        None => (setting, honoured_keys().filter(|key| !is_of_processes(key)).collect()),
         Some((key, value)) => {
             let key = key.trim().trim_matches('\'');
             (value.trim_start(), values_of(key).to_vec())
@@ -185,6 +207,13 @@ impl Completer for SqlHelper {
             let fitting = words.iter().filter(|name| begins(name, word));
             let pair = |name: &&str| Pair { display: (*name).to_owned(), replacement: (*name).to_owned() };
             return Ok((start, fitting.map(pair).collect()));
+        }
+        if names_relation(before[..start].trim_end_matches('`')) {
+            let found = self.relations(word, quoted);
+            // EXTRACT(YEAR FROM c) has a column there.
+            if !found.is_empty() {
+                return Ok((start, found));
+            }
         }
         if word.is_empty() {
             return Ok((start, Vec::new()));
@@ -305,7 +334,7 @@ mod tests {
     fn words_names_columns_and_functions_are_completed_in_any_case() {
         for (line, start, expected) in [
             ("sel", 0, vec!["SELECT"]),
-            ("SELECT * FROM FL", 14, vec!["FLOAT", "FLOOR(", "flights"]),
+            ("SELECT fl", 7, vec!["FLOAT", "FLOOR(", "flights"]),
             ("SELECT grö", 7, vec!["größe"]),
             ("SELECT é(", 10, vec![]),
             ("SELECT conc", 7, vec!["CONCAT(", "CONCAT_WS("]),
@@ -333,8 +362,8 @@ mod tests {
             ("SHOW CREATE ", 12, vec!["TABLE", "VIEW"]),
             ("SHOW CURRENT d", 13, vec!["DATABASE"]),
             ("DROP TEMPORARY fl", 15, vec![]),
-            ("SHOW COLUMNS FROM fl", 18, vec!["FLOAT", "FLOOR(", "flights"]),
-            ("DESCRIBE fl", 9, vec!["FLOAT", "FLOOR(", "flights"]),
+            ("SHOW COLUMNS FROM fl", 18, vec!["flights"]),
+            ("DESCRIBE fl", 9, vec!["flights"]),
         ] {
             let found = complete(line);
             assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
@@ -343,6 +372,34 @@ mod tests {
             for word in words.iter().chain(*followers) {
                 assert!(KEYWORDS.contains(word), "{word}");
             }
+        }
+    }
+
+    /// Failed before: nothing was offered behind `FROM `, and functions were behind `FROM fl`.
+    #[test]
+    fn tables_are_offered_where_one_is_named() {
+        let all = || vec!["flights", "größe"];
+        for (line, start, expected) in [
+            ("SELECT * FROM ", 14, all()),
+            ("SELECT * FROM FL", 14, vec!["flights"]),
+            ("SELECT * FROM\n", 14, all()),
+            ("SELECT * FROM `fl", 15, vec!["flights`"]),
+            ("insert into g", 12, vec!["größe"]),
+            ("DROP TABLE ", 11, all()),
+            ("SHOW CREATE VIEW ", 17, all()),
+            ("SELECT 1; desc ", 15, all()),
+            ("SELECT * FROM TABLE(TUMBLE(TABLE ", 33, all()),
+            ("CREATE VIEW v AS SELECT * FROM ", 31, all()),
+            // What is no table, or a new one.
+            ("SELECT EXTRACT(YEAR FROM dep", 25, vec!["departure"]),
+            ("SELECT * FROM (", 15, vec![]),
+            ("SELECT ", 7, vec![]),
+            ("SELECT * FROM flights ", 22, vec![]),
+            ("CREATE TABLE ", 13, vec![]),
+            ("CREATE TEMPORARY VIEW ", 22, vec![]),
+        ] {
+            let found = complete(line);
+            assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
         }
     }
 
@@ -356,12 +413,15 @@ mod tests {
             ("SET table.dml-sync=f", 19, vec!["false"]),
             ("SET 'table.exec.sink.nested-constraint-enforcer' = '", 52, vec!["IGNORE'"]),
             ("SET 'no.such.key' = ", 20, vec![]),
+            // Failed before: keys were offered of which SET says that they have no effect.
+            ("SET 'table.exec.mini-batch.e", 5, vec![]),
+            ("SET 'rest.po", 5, vec![]),
         ] {
             let found = complete(line);
             assert_eq!(found, (start, expected.into_iter().map(str::to_owned).collect()), "{line}");
         }
         for (key, values) in CHOICES.iter().chain(planner::CHOICES) {
-            assert!(known_keys().any(|known| known == *key), "{key}");
+            assert!(honoured_keys().any(|known| known == *key) && !is_of_processes(key), "{key}");
             assert_eq!(values_of(key), *values, "{key} stands there twice");
         }
         assert_eq!(setting("SETTLE x"), None);

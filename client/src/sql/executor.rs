@@ -168,14 +168,16 @@ impl Executor {
     async fn stop_job(&self, stop: &StopJob) -> Result<(), Failure> {
         let job = job_id(&stop.job)?;
         if !stop.savepoint {
-            self.client.cancel(job).await?;
+            let failed = |error: crate::rest::Error| anyhow::anyhow!("Could not stop job {job}.\nCaused by: {error}");
+            self.client.cancel(job).await.map_err(failed)?;
             println!("[INFO] Execute statement succeeded.");
             return Ok(());
         }
         let configuration = self.session.configuration();
         let directory = configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
-        let operation = self.client.trigger_stop(job, directory.as_deref(), stop.drain, "CANONICAL").await?;
         let what = format!("Could not stop job {job} with a savepoint.");
+        let operation = self.client.trigger_stop(job, directory.as_deref(), stop.drain, "CANONICAL").await;
+        let operation = operation.map_err(|error| anyhow::anyhow!("{what}\nCaused by: {error}"))?;
         let path = wait_for_savepoint(&self.client, job, &operation, &what).await?;
         print_rows(&[RowField::new("savepoint path", TypeKind::string().not_null())], &[vec![Some(path)]]);
         Ok(())

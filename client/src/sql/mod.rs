@@ -7,7 +7,7 @@ use clap::Parser;
 use wiesel_common::quote::quote;
 use wiesel_sql::on_deep_stack;
 
-use crate::cli::{Failure, load_configuration, names_address, options, parse_property, warn_of};
+use crate::cli::{Failure, load_configuration, names_address, options, parse_property, warn_of_keys};
 use crate::local::{LocalCluster, tell_what_ends, wait_for_jobs};
 use crate::rest::RestClient;
 use crate::target::Target;
@@ -153,9 +153,10 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     if let Some(name) = &arguments.session {
         eprintln!("[INFO] -s {}: sessions have no names here, the option has no effect.", quote(name));
     }
-    let properties = arguments.properties.iter().map(|property| parse_property(property)).collect::<Result<_, _>>()?;
-    let configuration = load_configuration(properties)?;
-    warn_of(&configuration.key_problems());
+    let properties = arguments.properties.iter().map(|property| parse_property(property));
+    let given = properties.collect::<Result<Vec<_>, _>>()?;
+    let configuration = load_configuration(given.clone())?;
+    warn_of_keys(&configuration, &given, true);
     let target = match arguments.mode {
         Mode::Local => Target::Local,
         Mode::Embedded => Target::configured(&configuration)?,

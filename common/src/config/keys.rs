@@ -70,9 +70,9 @@ const OWN: [&str; 23] = [
 /// So many keys that there are not are likened to those that there are.
 const MAX_LIKENED: usize = 10;
 
-/// The keys that can be set, in order: none of a former name and none that only a Java virtual machine can honour.
-pub fn known_keys() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter(|(_, note)| matches!(note, Note::Known)).map(|(key, _)| *key)
+/// The keys that have an effect, in order: none of a former name.
+pub fn honoured_keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(|(key, note)| matches!(note, Note::Known) && is_honoured(key)).map(|(key, _)| *key)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,27 @@ pub enum KeyProblem {
 }
 
 impl KeyProblem {
+    /// The key.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Unknown(key, _)
+            | Self::Deprecated(key, _)
+            | Self::JvmOnly(key)
+            | Self::NoEffect(key, _)
+            | Self::OfProcesses(key) => key,
+        }
+    }
+
+    /// Whether another key may have been meant, or the key is nobody's.
+    pub fn may_be_slip(&self) -> bool {
+        matches!(self, Self::Unknown(..) | Self::NoEffect(_, Some(_)))
+    }
+
+    /// Whether nothing honours a key that is Flink's.
+    pub fn has_no_effect(&self) -> bool {
+        matches!(self, Self::NoEffect(..))
+    }
+
     /// Whether it is of a key that may have been misspelt.
     fn is_of_no_known_key(&self) -> bool {
         let (Self::Unknown(key, _) | Self::NoEffect(key, _)) = self else { return false };

@@ -23,7 +23,7 @@ mod value;
 
 pub use duration::{FOR_EVER, format_duration, parse_duration, saturating_millis};
 pub use host::{Host, LOOPBACK, host_and_port};
-pub use keys::{KeyProblem, known_keys, nearest_key};
+pub use keys::{KeyProblem, honoured_keys, nearest_key};
 pub use memory_size::{MemorySize, format_memory_size, parse_memory_size};
 pub use option::ConfigOption;
 pub use secrets::{HIDDEN, is_secret};

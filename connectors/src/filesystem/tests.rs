@@ -147,7 +147,13 @@ fn a_malformed_csv_row_fails_with_file_row_and_reason() {
     };
     fails(b"1,a\n\n2,b\n", "Row length mismatch. 2 fields expected but was 1.");
     fails(b"1,a\n,b\n", "'1,a'".replace("1,a", ",b").as_str());
-    fails(b"1,a\n,b\n", "For input string: \"\" (column 'a', INT)");
+    // Failed before: nothing was said of how an empty field becomes NULL.
+    fails(
+        b"1,a\n,b\n",
+        "For input string: \"\" (column 'a', INT); with 'csv.null-literal' = '' an empty field is NULL",
+    );
+    let told = csv(b"1,a\nx,b\n", &[]).unwrap_err() + &csv(b"1,a\n,b\n", &[("csv.null-literal", "-")]).unwrap_err();
+    assert!(told.matches("(column 'a', INT)").count() == 2 && !told.contains("csv.null-literal"), "{told}");
     fails(b"1,a,x\n2,b\n", "Too many entries: expected at most 2 (value #2 (1 chars) \"x\")");
     fails(b"1,\"a\"x\n", "Unexpected character ('x' (code 120)): Expected column separator character (',' (code 44))");
     fails(b"1,\"abc\n2,b\n", "Missing closing quote for value");

@@ -8,6 +8,7 @@ use wiesel_common::id::AttemptId;
 use wiesel_common::logging::Limit;
 
 use super::actor::JobMaster;
+use super::exception_history::ExceptionEntry;
 use super::execution_graph::is_terminal;
 use crate::failure::FailureInfo;
 
@@ -66,12 +67,12 @@ impl JobMaster {
         );
     }
 
-    /// A line for a restart, with its cause: the latest failure.
+    /// A line for a restart, with its cause.
     pub(super) fn log_restart(&self, delay: Duration) {
         let latest = self.scheduler.history().entries().next();
         let task = latest.and_then(|entry| entry.task.as_ref());
         let location = task.and_then(|task| task.location.as_ref());
-        let cause = latest.map(|entry| entry.failure.stack_trace()).unwrap_or_default();
+        let cause = cause_of_restart(latest);
         let Some(left_out) = self.failure_log.restart(&cause, self.now()) else { return };
         tracing::warn!(
             job_id = %self.job_id(),
@@ -79,13 +80,36 @@ impl JobMaster {
             task_manager = location.map(|location| display(&location.resource_id)),
             ?delay,
             left_out = counted(left_out),
-            "job restarts: {}",
-            cause.trim_end()
+            "job restarts: {cause}"
         );
+    }
+}
+
+/// The latest failure. Without one the job was taken over, and what did not go on as it was begins again.
+fn cause_of_restart(latest: Option<&ExceptionEntry>) -> String {
+    match latest {
+        Some(entry) => entry.failure.stack_trace().trim_end().to_owned(),
+        None => "not all of its tasks are taken over from the JobManager that led before".to_owned(),
     }
 }
 
 /// A field that is there if there is something to say.
 pub(super) fn counted(left_out: u64) -> Option<u64> {
     (left_out > 0).then_some(left_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+
+    /// Failed before: the line of a restart that no failure has caused said "job restarts: " and no more.
+    #[test]
+    fn a_restart_is_logged_with_its_cause() {
+        assert!(cause_of_restart(None).contains("taken over"));
+        let failure = FailureInfo::new(failure::INTERNAL, "a disk is full");
+        let entry = ExceptionEntry { failure, timestamp: 0, task: None, concurrent: Vec::new() };
+        let cause = cause_of_restart(Some(&entry));
+        assert!(cause.ends_with("a disk is full"), "{cause}");
+    }
 }

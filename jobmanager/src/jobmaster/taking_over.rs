@@ -130,6 +130,10 @@ impl JobMaster {
         self.taking_over = Some(Box::new(TakingOver { is_over, ..TakingOver::default() }));
         self.after(self.context.heartbeat_timeout, Completion::ReportsDue);
         let (storage, record) = (self.storage.clone(), self.recorder.record().clone());
+        if !is_over && record.result() == JobResult::None {
+            let (job_id, longest) = (self.job_id(), self.context.heartbeat_timeout);
+            tracing::info!(%job_id, ?longest, "the job waits for the TaskManagers that may run its tasks");
+        }
         let clock = Arc::clone(&self.context.clock);
         self.spawn(async move { Completion::CheckpointsFound(Box::new(find_left(storage, record, clock).await)) });
     }

@@ -4,6 +4,7 @@ use sqlparser::ast::{
     FunctionArguments, Ident, Interval, ObjectName, TrimWhereField, UnaryOperator,
 };
 use sqlparser::dialect::Dialect;
+use sqlparser::keywords::{Keyword, RESERVED_FOR_IDENTIFIER};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
@@ -25,6 +26,30 @@ pub(crate) const ROW_CONSTRUCTOR: &str = "$ROW";
 pub(crate) const JSON_WITHIN: &str = "$JSON";
 /// `… IS JSON`: its arguments are the text and the kind of value.
 pub(crate) const JSON_TEST: &str = "$IS_JSON";
+
+/// Reserved words that stand behind expressions, or between them, and begin none.
+const NO_OPERANDS: [&str; 18] = [
+    "AND",
+    "AS",
+    "BY",
+    "ELSE",
+    "EXCEPT",
+    "FETCH",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "INTERSECT",
+    "LIMIT",
+    "ON",
+    "OR",
+    "ORDER",
+    "THEN",
+    "UNION",
+    "WHEN",
+    "WHERE",
+];
+/// What is expected where one of them stands.
+const EXPRESSION: &str = "an expression (a reserved word is a name in `back ticks`)";
 
 /// Flink SQL, for one statement.
 #[derive(Debug, Default)]
@@ -90,6 +115,12 @@ impl Dialect for FlinkDialect {
         true
     }
 
+    /// What these begin is read again as a name where it is wrong, unless they are reserved: the mistake would be told of what
+    /// stands behind that.
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        matches!(keyword, Keyword::CASE | Keyword::NOT) || RESERVED_FOR_IDENTIFIER.contains(&keyword)
+    }
+
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         if let Err(exhausted) = self.effort.spend(parser) {
             return Some(Err(exhausted));
@@ -120,6 +151,8 @@ impl Dialect for FlinkDialect {
             "ARRAY" if *next == Token::LBracket => Some(parse_array(parser)),
             // A column of this name: sqlparser would look for the type of a string constant, at each of thousands in a row.
             "ARRAY" if *next == Token::Lt => Some(Ok(parse_name(parser))),
+            // sqlparser would take it for a name, and find a mistake behind it.
+            word if NO_OPERANDS.contains(&word) => Some(parser.expected(EXPRESSION, parser.peek_token())),
             _ => None,
         }
     }

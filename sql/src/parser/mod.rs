@@ -87,7 +87,7 @@ fn run<T>(
         while parser.consume_token(&Token::SemiColon) {}
         match parser.peek_token() {
             TokenWithSpan { token: Token::EOF, .. } => Ok(result),
-            token => parser.expected("the end of the statement", token),
+            _ => words::expected_end(&parser),
         }
     });
     match dialect.effort.error() {

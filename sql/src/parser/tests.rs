@@ -242,7 +242,8 @@ fn rows_of_one_value_need_no_parentheses() {
 fn positions() {
     assert_eq!(
         error("SELECT 1;\n\n  SELECT * FORM flights;"),
-        "SQL parse failed. Encountered \"FORM\" at line 3, column 12.\nWas expecting: the end of the statement"
+        "SQL parse failed. Encountered \"FORM\" at line 3, column 12.\nWas expecting: the end of the statement; did you mean \
+         'FROM'?"
     );
     assert!(
         error("CREATE TABLE x (a INTT) WITH ('connector' = 'print')")
@@ -408,6 +409,59 @@ fn reserved_words_are_no_names_unless_they_are_quoted() {
     }
     assert!(error("CREATE TABLE t (a INT,\n comment STRING)").contains("Encountered \"comment\" at line 2, column 2."));
     one("CREATE TABLE `user` (`order` INT, key INT, type STRING, name STRING, r ROW<`end` INT>)");
+}
+
+/// Failed before: the word was taken for a name, and what stands behind it was called wrong.
+#[test]
+fn a_word_that_begins_no_expression_is_the_mistake() {
+    for (text, word, column) in [
+        ("SELECT a, FROM (VALUES (1)) AS t(a)", "FROM", 11),
+        ("SELECT a, from t", "from", 11),
+        ("SELECT FROM t", "FROM", 8),
+        ("SELECT WHERE(1)", "WHERE", 8),
+        ("SELECT a FROM t WHERE AND a", "AND", 23),
+        ("SELECT a FROM t GROUP BY HAVING a > 1", "HAVING", 26),
+        ("SELECT CASE WHEN THEN 1 END", "THEN", 18),
+        ("SELECT a + FROM t", "FROM", 12),
+    ] {
+        let expected = format!(
+            "SQL parse failed. Encountered \"{word}\" at line 1, column {column}.\nWas expecting: an expression (a \
+             reserved word is a name in `back ticks`)"
+        );
+        assert_eq!(error(text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("SELECT CASE WHEN a = 1 thn 1 END FROM t", "Encountered \"thn\" at line 1, column 24.\nWas expecting: THEN"),
+        ("SELECT CASE WHEN a = 1 THEN 2 FROM t", "Encountered \"FROM\" at line 1, column 31.\nWas expecting: END"),
+    ] {
+        assert_eq!(error(text), format!("SQL parse failed. {expected}"), "{text}");
+    }
+    for text in [
+        "SELECT `from`, t.`where`, `limit` + 1 FROM t",
+        "SELECT TRIM(BOTH FROM a), EXTRACT(YEAR FROM d), a IS DISTINCT FROM b FROM t",
+        "SELECT CASE a WHEN 1 THEN 2 ELSE 3 END, COUNT(*) FILTER (WHERE a > 1) FROM t GROUP BY a HAVING a > 1",
+        "SELECT a FROM t UNION ALL SELECT b FROM u WHERE b = 1 OR NOT b = 2 AND b IS NULL",
+    ] {
+        one(text);
+    }
+}
+
+/// Failed before: only the end of the statement was expected.
+#[test]
+fn a_misspelt_clause_is_likened_to_those_that_there_are() {
+    for (text, end) in [
+        ("SELECT a FORM t", "did you mean 'FROM' with 'FORM'?"),
+        ("SELECT * FORM t", "did you mean 'FROM'?"),
+        ("SELECT a FROM t AS t WHER a = 1", "did you mean 'WHERE'?"),
+        ("SELECT a FROM t wher a = 1", "did you mean 'WHERE' with 'wher'?"),
+        ("SELECT a FROM t gruop BY a", "did you mean 'GROUP' with 'gruop'?"),
+        ("SELECT a FROM t unoin ALL SELECT b FROM u", "did you mean 'UNION' with 'unoin'?"),
+        ("SELECT a b c FROM t", "the end of the statement"),
+        ("SELECT a FROM t `wher` a = 1", "the end of the statement"),
+        ("SELECT a FROM orders)", "the end of the statement"),
+    ] {
+        assert!(error(text).ends_with(end), "{text}: {}", error(text));
+    }
 }
 
 #[test]

@@ -1,7 +1,24 @@
 //! Small steps over a parser's tokens by word: many of Flink's words are no keywords of sqlparser's.
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
-use wiesel_common::text::suggestion;
+use wiesel_common::text::{nearest, suggestion};
+
+/// The words that go on with a query.
+const CLAUSES: [&str; 13] = [
+    "EXCEPT",
+    "FETCH",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "INTERSECT",
+    "JOIN",
+    "LIMIT",
+    "OFFSET",
+    "ORDER",
+    "UNION",
+    "WHERE",
+    "WINDOW",
+];
 
 /// Whether a token is this word, unquoted, in any case.
 pub(super) fn is_word(token: &Token, word: &str) -> bool {
@@ -48,6 +65,27 @@ pub(super) fn expected_word<T>(parser: &Parser, expected: &str, words: &[&str]) 
         _ => String::new(),
     };
     parser.expected(&format!("{expected}{near}"), found)
+}
+
+/// The error for what stands behind a whole statement, with the word that would go on with it if that was misspelt: here, or just
+/// before a word or number, where it was taken for an alias: `FROM t WHER a = 1`.
+pub(super) fn expected_end<T>(parser: &Parser) -> Result<T, ParserError> {
+    let found = parser.peek_token();
+    let follows_alias = matches!(found.token, Token::Word(_) | Token::Number(..));
+    let alias = Some(&parser.get_current_token().token).filter(|_| follows_alias);
+    let near = match (clause_like(&found.token), alias.and_then(clause_like)) {
+        (Some((clause, _)), _) => format!("; did you mean '{clause}'?"),
+        (None, Some((clause, word))) => format!("; did you mean '{clause}' with '{word}'?"),
+        (None, None) => String::new(),
+    };
+    parser.expected(&format!("the end of the statement{near}"), found)
+}
+
+/// The word of [`CLAUSES`] that is most like this one, with this one.
+fn clause_like(token: &Token) -> Option<(&'static str, &str)> {
+    let Token::Word(word) = token else { return None };
+    let word = Some(word.value.as_str()).filter(|_| word.quote_style.is_none())?;
+    Some((nearest(&word.to_uppercase(), CLAUSES.into_iter())?, word))
 }
 
 /// Takes the words or fails at the first that is missing.

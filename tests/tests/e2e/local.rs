@@ -1,6 +1,6 @@
 //! The target `local`: a cluster in one process that a client starts and that ends with it.
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -64,6 +64,20 @@ fn a_script_runs_without_a_cluster_to_its_end() {
     assert!(ran.status.success() && said(&ran).contains("1500"), "{}", said(&ran));
     assert_eq!(lines(&cluster, "files"), 1500, "{}", said(&ran));
     assert!(clusters(&cluster).is_empty());
+}
+
+/// Failed before where no variable names the user, as in a container: the log was `flink--minicluster.log`.
+#[test]
+fn the_log_of_a_local_cluster_is_named_by_the_user() {
+    let cluster = Cluster::builder().prepare();
+    let script = cluster.file("x.sql", "SELECT 1;\n");
+    let mut command = cluster.command("bin/sql-client.sh");
+    command.arg("local").arg("-f").arg(script);
+    let ran = command.env_remove("FLINK_IDENT_STRING").env_remove("USER").env_remove("LOGNAME").output().unwrap();
+    assert!(ran.status.success(), "{}", said(&ran));
+    let user = Command::new("id").arg("-un").output().unwrap();
+    let expected = format!("flink-{}-minicluster.log", String::from_utf8_lossy(&user.stdout).trim());
+    assert!(cluster.dir().join("log").join(&expected).is_file(), "no {expected}: {:?}", cluster.log_files());
 }
 
 #[test]

@@ -254,3 +254,31 @@ fn a_retained_checkpoint_is_neither_written_again_nor_deleted_by_a_copy() {
     assert_eq!(fs::read_dir(&copy).expect("the folder stays").count(), 1);
     assert!(copy.join("thesis.tex").is_file() && retained.is_file());
 }
+
+/// Failed before where there is no such job: the error did not say which.
+#[test]
+fn a_statement_stops_a_job_with_a_savepoint_or_without() {
+    let cluster = cluster().start();
+    let folder = cluster.dir().join("savepoints");
+    let run = |statement: String| {
+        let directory = format!("SET 'execution.checkpointing.savepoint-dir' = '{}';\n", folder.display());
+        let script = cluster.file("stop.sql", &format!("{directory}{statement};\n"));
+        cluster.script("sql-client.sh", &["-f", &script.to_string_lossy()])
+    };
+    let [first, second] = [(); 2].map(|()| cluster.submit(&sql::endless_shuffle(100), 1));
+    [&first, &second].into_iter().for_each(|job| cluster.wait_for_tasks(job, LIMIT));
+    let stopped = run(format!("STOP JOB '{first}' WITH SAVEPOINT"));
+    let said = text(&stopped);
+    assert!(stopped.status.success() && said.contains("savepoint path") && said.contains("savepoint-"), "{said}");
+    cluster.wait_for_state(&first, "FINISHED", LIMIT);
+    let cancelled = run(format!("STOP JOB '{second}'"));
+    assert!(cancelled.status.success(), "{}", text(&cancelled));
+    cluster.wait_for_state(&second, "CANCELED", LIMIT);
+    let none = "0123456789abcdef0123456789abcdef";
+    for (how, named) in [("", ""), (" WITH SAVEPOINT", " with a savepoint")] {
+        let refused = run(format!("STOP JOB '{none}'{how}"));
+        let said = text(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("Could not stop job {none}{named}.")), "{said}");
+    }
+}

@@ -62,7 +62,10 @@ impl CsvDecoder {
             }
             if let Err(why) = super::value::append(builder, text, &self.format, &mut self.batch.budget) {
                 let column = &self.format.columns[*index];
-                return Err(format!("{why} (column '{}', {})", column.name, column.data_type));
+                // A sink writes NULL as nothing unless this option says otherwise, and reads it back only with it.
+                let may_be_null = text.is_empty() && self.format.null_literal.is_none();
+                let hint = if may_be_null { "; with 'csv.null-literal' = '' an empty field is NULL" } else { "" };
+                return Err(format!("{why} (column '{}', {}){hint}", column.name, column.data_type));
             }
         }
         self.batch.end_row();
