@@ -128,6 +128,10 @@ async fn damage_names_the_file() {
     assert!(flipped.contains(&file.path) && flipped.contains("checksum"), "{flipped}");
     let cut = outcome(b"more than").await;
     assert!(cut.contains(&file.path) && cut.contains("9 bytes instead of 13"), "{cut}");
+    // Failed before: it was no damage, and the job restarted for ever.
+    let beyond = storage.read_range(&file, 7..13).await.unwrap_err();
+    assert!(matches!(&beyond, Error::Corrupt(text) if *text == cut), "{beyond:?}");
+    assert_eq!(storage.read_range(&file, 0..4).await.unwrap(), "more");
     std::fs::remove_file(path).unwrap();
     // Before, this was a failure as that of a store that is away: the job restarted for ever.
     let read = storage.read(&file).await.unwrap_err();
