@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng};
 use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::unsure::{PutFault, UnsureBucket};
 
+use super::super::stored_fence::FENCE;
 use super::*;
 
 const JOB: RecordKey = RecordKey::Job(JobId([7; 16]));
