@@ -235,8 +235,13 @@ impl CheckpointStorage {
     /// The folder of a new savepoint, as a URI, in the directory given or in the one configured. Touches nothing.
     ///
     /// # Errors
-    /// There is neither, or it is a relative path: each process would look for it somewhere else.
+    /// There is neither, the one given is blank, or it is a relative path: each process would look for it somewhere else.
     pub fn savepoint_target(&self, directory: Option<&str>) -> Result<String> {
+        if directory.is_some_and(|given| given.trim().is_empty()) {
+            let message = "Can not create a Path from an empty string: name the directory of the savepoint, or leave it out where a \
+                           cluster-wide default is configured.";
+            return Err(wiesel_common::config::ConfigError::Inconsistent(message.to_owned()).into());
+        }
         let configured = self.inner.configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
         let directory = directory.map(str::to_owned).or(configured).filter(|directory| !directory.trim().is_empty());
         let Some(directory) = directory else {

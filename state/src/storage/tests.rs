@@ -200,6 +200,11 @@ fn where_savepoints_go() {
     assert!(target.starts_with("file:/default/savepoint-ababab-"), "{target}");
     assert_eq!(target.len(), "file:/default/savepoint-ababab-123456789012".len());
     assert!(storage.savepoint_target(Some("/other")).unwrap().starts_with("file:/other/savepoint-ababab-"));
+    // Failed before: it was said that no default is configured.
+    for blank in ["", "  "] {
+        let said = storage.savepoint_target(Some(blank)).unwrap_err().to_string();
+        assert!(said.starts_with("Can not create a Path from an empty string"), "{said}");
+    }
     let none = CheckpointStorage::new(&config(&[]), JOB).unwrap().savepoint_target(None).unwrap_err().to_string();
     assert!(none.starts_with("No savepoint directory configured."), "{none}");
 }
