@@ -74,7 +74,7 @@ ATTACKS = [
     statements.many_sums, statements.huge_parallelism, statements.many_inserts, ports.stalled_task_manager, ports.silent_task_manager,
     ports.uploads_held_open, ports.idle_connections, ports.slow_beginnings, files.what_is_no_file, ports.foreign_pages,
     ports.strangers_on_internal_ports, files.secret_read_by_jobs, files.damaged_savepoints, files.control_characters,
-    ports.odd_requests,
+    ports.odd_requests, ports.bodies_in_crumbs,
 ]
 
 

@@ -1,14 +1,15 @@
 //! Files that are read whole, and so within a bound: a device goes on for ever, and a file may have any size.
 //!
 //! They are what the user of a process names: configuration, scripts, histories. What jobs read is opened by
-//! [`crate::filesystem`], which withholds more.
+//! [`crate::filesystem`], which withholds more: here it is the cluster's secret alone, which a script that cannot be parsed would
+//! put into messages and logs.
 use std::fs::{File, Metadata};
 use std::io::{self, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use crate::filesystem::{check_regular, name_of};
+use crate::filesystem::{check_regular, check_withheld, name_of};
 
 /// How much is read at most, and what to do about more.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,7 @@ fn read_checked(path: &Path, bound: &Bound, check: fn(&Metadata) -> io::Result<(
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     check(&metadata)?;
+    check_withheld(&metadata)?;
     if metadata.is_file() && metadata.len() > bound.bytes as u64 {
         return Err(bound.exceeded(&metadata.len().to_string()));
     }
@@ -142,6 +144,21 @@ mod tests {
         }
         let refused = read_within(io::repeat(b'x'), &BOUND).unwrap_err().to_string();
         assert_eq!(refused, "it has more than 10 bytes, of at most 10: split it");
+    }
+
+    /// Failed before: the secret stood in the log as what an application's script began with, where that was a link to its file.
+    #[test]
+    fn the_secret_is_no_script() {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, link) = (folder.path().join("internal.secret"), folder.path().join("a.sql"));
+        std::fs::write(&secret, "0123456").unwrap();
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        assert_eq!(read_file(&link, &BOUND).unwrap(), b"0123456");
+        drop(crate::filesystem::withhold(&secret).unwrap());
+        for read in [read_file, read_input] {
+            let refused = read(&link, &BOUND).unwrap_err().to_string();
+            assert!(refused.contains("it holds the secret") && !refused.contains("0123456"), "{refused}");
+        }
     }
 
     #[test]

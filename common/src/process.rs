@@ -1,5 +1,7 @@
 //! What this process is, what it uses, as the kernel counts it, and how it says that it is up.
 use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,10 +25,15 @@ const UP_FILE_VARIABLE: &str = "WIESEL_UP_FILE";
 /// Says that this process is up, to the script that asked to be told.
 pub fn announce_up() {
     if let Some(path) = std::env::var_os(UP_FILE_VARIABLE).filter(|path| !path.is_empty())
-        && let Err(error) = fs::write(&path, format!("{}\n", std::process::id()))
+        && let Err(error) = make_up_file(Path::new(&path))
     {
         tracing::warn!(%error, path = %path.display(), "cannot say that this process is up");
     }
+}
+
+/// The folder may be everybody's: where others have put a link under this name, what it names is left alone.
+fn make_up_file(path: &Path) -> io::Result<()> {
+    fs::File::create_new(path)?.write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
 /// Resident memory in bytes; 0 where the kernel does not say.
@@ -79,5 +86,20 @@ mod tests {
         assert!(threads() >= 1 && open_files() >= 3);
         raise_open_files();
         assert!(most_open_files() > open_files());
+    }
+
+    /// Failed before: what a link of somebody else named was overwritten.
+    #[test]
+    #[cfg(unix)]
+    fn the_file_that_says_up_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+        fs::write(&file, "precious").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(make_up_file(&link).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+        let up = folder.path().join("up");
+        make_up_file(&up).unwrap();
+        assert_eq!(fs::read_to_string(&up).unwrap(), format!("{}\n", std::process::id()));
     }
 }

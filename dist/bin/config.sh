@@ -89,10 +89,11 @@ HIGH_AVAILABILITY=${HIGH_AVAILABILITY,,}
 export FLINK_IDENT_STRING=${FLINK_IDENT_STRING:-${USER:-${LOGNAME:-$(id -un)}}}
 HOSTNAME=${HOSTNAME:-$(hostname)}
 
-# Ends the script where no file can be made in a folder: what a daemon would leave there would be missed later.
+# Ends the script where no file can be made in a folder: what a daemon would leave there would be missed later. In a folder that is
+# everybody's there may be a link under the name of the file: what it names is left alone.
 needFolder() { # FOLDER FOR KEY VARIABLE
   local probe=$1/.probe.$$
-  { mkdir -p "$1" && : >"$probe" && rm -f "$probe"; } 2>/dev/null && return
+  { mkdir -p "$1" && rm -f "$probe" && (set -o noclobber && : >"$probe") && rm -f "$probe"; } 2>/dev/null && return
   echo "The folder $(shown "$1") cannot be used for $2: $(id -un) can make no file in it. Name another with $3 or the variable $4." >&2
   exit 1
 }

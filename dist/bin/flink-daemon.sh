@@ -58,10 +58,21 @@ isRunning() {
   fi
 }
 
+# Reads the pid file into the array LIST. Ends the script where it is none: a daemon that was added to it could not be stopped.
+MAX_PID_BYTES=16384
 readPids() {
-  local pid
+  local pid size
   LIST=()
-  [[ -f $PIDS ]] || return 0
+  [[ -e $PIDS ]] || return 0
+  if [[ ! -f $PIDS ]]; then
+    echo "The pid file $(shown "$PIDS") is no regular file: remove it, or name another folder for pid files with env.pid.dir or the variable FLINK_PID_DIR." >&2
+    exit 1
+  fi
+  size=$(wc -c <"$PIDS")
+  if ((${size:-0} > MAX_PID_BYTES)); then
+    echo "The pid file $(shown "$PIDS") has $size bytes, of at most $MAX_PID_BYTES: it is not what was written. Remove it, and end daemons that it names by their pids." >&2
+    exit 1
+  fi
   while read -r pid || [[ -n $pid ]]; do
     # 0 would be this script and all that was started with it.
     [[ $pid =~ ^[1-9][0-9]{0,9}$ ]] && LIST+=("$pid")
@@ -69,15 +80,22 @@ readPids() {
   return 0
 }
 
-# Writes the pids to the pid file, or removes it when there are none. False, and a message, if it cannot.
+# Writes the pids to the pid file, or removes it when there are none. False, and a message, if it cannot. The folder may be
+# everybody's, as /tmp is, and others may have put a link or a folder there under either name: what is written is a new file, which
+# takes the place of a link and not of what the link names.
 writePids() {
+  local reason
   if (($# == 0)); then
-    rm -f "$PIDS" 2>/dev/null && return
+    reason=$(rm -f -- "$PIDS" 2>&1) && return
   else
-    { printf '%s\n' "$@" >"$PIDS.tmp" && mv -f "$PIDS.tmp" "$PIDS"; } 2>/dev/null && return
-    rm -f "$PIDS.tmp" 2>/dev/null
+    reason=$(
+      exec 2>&1
+      set -o noclobber
+      rm -f -- "$PIDS.tmp" && printf '%s\n' "$@" >"$PIDS.tmp" && mv -fT -- "$PIDS.tmp" "$PIDS"
+    ) && return
+    rm -f -- "$PIDS.tmp" 2>/dev/null
   fi
-  echo "The pid file $(shown "$PIDS") cannot be written: env.pid.dir or the variable FLINK_PID_DIR names its folder." >&2
+  echo "The pid file $(shown "$PIDS") cannot be written (${reason##*: }): env.pid.dir or the variable FLINK_PID_DIR names its folder." >&2
   return 1
 }
 
@@ -142,6 +160,7 @@ if [[ -r $FLINK_PID_DIR ]] && command -v flock >/dev/null; then
   fi
 fi
 
+STATUS=0
 case $STARTSTOP in
   start)
     readPids
@@ -181,11 +200,11 @@ case $STARTSTOP in
   stop)
     readPids
     if ((${#LIST[@]} == 0)); then
-      rm -f "$PIDS"
+      writePids || STATUS=1
       echo "No $DAEMON daemon to stop on host $HOSTNAME."
     else
       pid=${LIST[-1]}
-      writePids "${LIST[@]:0:${#LIST[@]}-1}"
+      writePids "${LIST[@]:0:${#LIST[@]}-1}" || STATUS=1
       if isRunning "$pid"; then
         echo "Stopping $DAEMON daemon (pid: $pid) on host $HOSTNAME."
         stopAll "$pid"
@@ -206,7 +225,7 @@ case $STARTSTOP in
         echo "Skipping $DAEMON daemon (pid: $pid), because it is not running anymore on $HOSTNAME."
       fi
     done
-    writePids
+    writePids || STATUS=1
     ((${#ALIVE[@]} > 0)) && stopAll "${ALIVE[@]}"
     ;;
 
@@ -215,4 +234,4 @@ case $STARTSTOP in
     exit 1
     ;;
 esac
-exit 0
+exit $STATUS

@@ -49,7 +49,7 @@ pub use error::{Error, ErrorKind};
 pub use listing::{FilesBelow, Found};
 pub use parts::{Completion, LEAST_PART, MOST_PARTS};
 pub use regular::{check_place, check_regular, open_regular};
-pub(crate) use regular::{name_of, withhold};
+pub(crate) use regular::{check_withheld, name_of, withhold};
 pub use status::Status;
 pub use swap::{SwapError, Tag};
 pub use unfinished::{Unfinished, UploadStore};

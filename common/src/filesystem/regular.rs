@@ -35,7 +35,13 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     check_place(path)?;
     check_file_system(&file)?;
-    let found = identity(&file.metadata()?);
+    check_withheld(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Refuses a file that is withheld.
+pub(crate) fn check_withheld(metadata: &Metadata) -> io::Result<()> {
+    let found = identity(metadata);
     let is_it = |withheld: &Withheld| {
         withheld.identity == found || std::fs::metadata(&withheld.path).is_ok_and(|now| identity(&now) == found)
     };
@@ -43,7 +49,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         let reason = "it holds the secret that the processes of this cluster share, which no job is given";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
     }
-    Ok(file)
+    Ok(())
 }
 
 /// Opens a file that from now on [`open_regular`] refuses to open in this process, by whatever name or link.

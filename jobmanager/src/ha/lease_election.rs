@@ -17,13 +17,16 @@ use wiesel_common::logging::Limit;
 use wiesel_common::random;
 use wiesel_common::time::Clock;
 
+use super::RecordError;
 use super::contest::{Contest, Step};
 use super::election::{ElectionError, LeaderElection, Leadership, Loss};
+use super::stored_fence::StoredFence;
 
 /// A candidate for the lease.
 pub struct LeaseElection {
     storage: ClusterStorage,
     file: LeaseFile,
+    fence: StoredFence,
     timing: Timing,
     /// A name that no other candidate has.
     holder: String,
@@ -68,6 +71,8 @@ enum Trouble {
     Read(#[from] LeaseError),
     #[error(transparent)]
     Write(#[from] SwapError),
+    #[error(transparent)]
+    Fence(#[from] RecordError),
 }
 
 async fn in_time<T, E: Into<Trouble>>(
@@ -83,8 +88,8 @@ async fn in_time<T, E: Into<Trouble>>(
 impl LeaseElection {
     /// A candidate for the lease of this cluster. `clock`: only the one of its clocks that cannot be set is read.
     pub fn new(storage: ClusterStorage, times: LeaseTimes, clock: Arc<dyn Clock>) -> Self {
-        let (file, holder) = (storage.lease(), random::uuid().simple().to_string());
-        Self { storage, file, timing: Timing { times, clock }, holder, trouble: Limit::once_a_minute() }
+        let (file, fence, holder) = (storage.lease(), StoredFence::of(&storage), random::uuid().simple().to_string());
+        Self { storage, file, fence, timing: Timing { times, clock }, holder, trouble: Limit::once_a_minute() }
     }
 
     fn log(&self, what: &str, trouble: &dyn std::fmt::Display) {
@@ -107,6 +112,18 @@ impl LeaseElection {
         }
     }
 
+    /// The epoch to claim where the lease says that it is this one; none: there is no larger one than the records have. The file of the
+    /// lease is never removed, but somebody may do so, or put an earlier one back: then the records are ahead of it, and would refuse
+    /// as many leaders as there have been.
+    async fn epoch_beyond_records(&self, of_lease: u64) -> Result<Option<u64>, Trouble> {
+        let begun = match in_time(self.timing.request(), self.fence.begun()).await {
+            // Whoever leads says what is wrong with it.
+            Err(Trouble::Fence(RecordError::Damaged { .. })) => 0,
+            begun => begun?,
+        };
+        Ok(begun.checked_add(1).map(|next| next.max(of_lease)))
+    }
+
     /// Takes the lease, if it is still the expected one and the answer comes in time.
     async fn claim(&self, expected: Option<Tag>, lease: Lease) -> Option<HeldLease> {
         let sent = self.timing.now();
@@ -122,6 +139,10 @@ impl LeaseElection {
                 None
             }
         }
+    }
+
+    fn exhausted(&self) -> ElectionError {
+        unfit(&self.storage.records(), "all epochs of leaders are used up")
     }
 
     fn lease_of(&self, epoch: u64, rpc_address: &str, rest_address: &str) -> Lease {
@@ -158,15 +179,31 @@ impl LeaderElection for LeaseElection {
                     }
                     self.timing.pause(left).await;
                 }
-                Step::Claim { expected, epoch } => {
+                Step::Claim { expected, epoch: of_lease } => {
+                    let epoch = match self.epoch_beyond_records(of_lease).await {
+                        Ok(Some(epoch)) => epoch,
+                        Ok(None) => return Err(self.exhausted()),
+                        Err(trouble) => {
+                            self.log("how far the records have come could not be read", &trouble);
+                            self.timing.pause(Duration::MAX).await;
+                            continue;
+                        }
+                    };
                     let lease = self.lease_of(epoch, rpc_address, rest_address);
                     if let Some(held) = self.claim(expected, lease).await {
+                        if epoch > of_lease {
+                            tracing::warn!(
+                                place = self.file.uri(),
+                                epoch,
+                                "the lease of the leader was older than the records: it was removed, or an earlier one put back"
+                            );
+                        }
                         tracing::info!(epoch, session = %held.session(), "this JobManager was granted leadership");
                         return Ok(Box::new(held));
                     }
                     self.timing.pause(Duration::MAX).await;
                 }
-                Step::Exhausted => return Err(unfit(&self.storage.records(), "all epochs of leaders are used up")),
+                Step::Exhausted => return Err(self.exhausted()),
             }
         }
     }

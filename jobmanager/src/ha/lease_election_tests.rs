@@ -12,7 +12,7 @@ use wiesel_common::filesystem::unsure::{PutFault, UnsureBucket};
 use wiesel_common::leader::{LeaderRetrieval, LeaseRetrieval};
 
 use super::*;
-use crate::ha::while_leading;
+use crate::ha::{RecordStore, StoredRecords, while_leading};
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMES: LeaseTimes =
@@ -233,6 +233,25 @@ async fn a_store_that_does_not_answer_yet_is_waited_for() {
     bucket.fail_reads(2);
     let storage = storage("s3://not-yet/ha");
     assert_eq!(campaign(&mut candidate(&storage)).await.session().epoch(), 1);
+}
+
+/// Failed before: the next leader had the epoch 1, was refused as one that another one has superseded, and ended; so did each after
+/// it, until there had been as many as before.
+#[tokio::test(start_paused = true)]
+async fn where_the_lease_was_removed_the_next_epoch_is_beyond_that_of_the_records() {
+    UnsureBucket::mount("removed-lease");
+    let storage = storage("s3://removed-lease/ha");
+    StoredRecords::new(&storage).fence(41).await.unwrap();
+    let leadership = campaign(&mut candidate(&storage)).await;
+    assert_eq!(leadership.session().epoch(), 42);
+    StoredRecords::new(&storage).fence(42).await.unwrap();
+    leadership.resign().await;
+    assert_eq!(campaign(&mut candidate(&storage)).await.session().epoch(), 43);
+    // There is no later one: nobody leads.
+    let storage = self::storage("s3://removed-lease/other");
+    StoredRecords::new(&storage).fence(u64::MAX).await.unwrap();
+    let error = candidate(&storage).campaign("jm:6123", "jm:8081").await.err().unwrap().to_string();
+    assert!(error.contains("used up"), "{error}");
 }
 
 /// What is no lease is not written over: it may be somebody's.

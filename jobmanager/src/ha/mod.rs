@@ -126,7 +126,10 @@ pub enum RecordError {
         reason: String,
     },
     /// What is in the store is no record of this release, or is damaged. To try again does not help.
-    #[error("{place} cannot be read as a record: {reason}")]
+    #[error(
+        "{place} cannot be read as a record: {reason}. Put back what was there. Where that is lost, move it away: the cluster then goes \
+         on without it, and a job whose record it was is started again with -s from its last retained checkpoint"
+    )]
     Damaged {
         /// Where it is.
         place: String,

@@ -1,11 +1,14 @@
 //! The file that says which leader may write records: what is to be written with the epoch of an earlier one is refused.
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use wiesel_common::filesystem::{Location, SwapError, Tag};
+use wiesel_common::filesystem::{Error, Location, SwapError, Tag};
+use wiesel_common::leader::ClusterStorage;
 use wiesel_common::random;
 
 use super::RecordError;
 
+/// Its name, beside the records.
+pub(super) const FENCE: &str = "fence";
 /// What this release writes, and the one that it reads.
 const FORMAT: u32 = 1;
 /// The longest such file, in bytes.
@@ -37,6 +40,16 @@ struct Written {
 impl StoredFence {
     pub(super) fn new(location: Location) -> Self {
         Self(location)
+    }
+
+    /// That of a cluster.
+    pub(super) fn of(storage: &ClusterStorage) -> Self {
+        Self::new(storage.records().join(FENCE))
+    }
+
+    /// The latest epoch that has begun; 0 if none has.
+    pub(super) async fn begun(&self) -> Result<u64, RecordError> {
+        self.read().await.map(|(found, _)| found.begun)
     }
 
     /// Begins an epoch. The latest one that was complete before.
@@ -74,10 +87,12 @@ impl StoredFence {
     }
 
     async fn read(&self) -> Result<(Progress, Option<Tag>), RecordError> {
-        let found = self.0.read_tagged(MAX_BYTES).await;
-        let found = found.map_err(|error| RecordError::Unreachable { reason: error.to_string() })?;
-        let Some((bytes, tag)) = found else { return Ok((Progress::default(), None)) };
         let damaged = |reason| RecordError::Damaged { place: self.0.uri().to_owned(), reason };
+        let found = match self.0.read_tagged(MAX_BYTES).await {
+            Err(error @ Error::Refused { .. }) => return Err(damaged(error.to_string())),
+            found => found.map_err(|error| RecordError::Unreachable { reason: error.to_string() })?,
+        };
+        let Some((bytes, tag)) = found else { return Ok((Progress::default(), None)) };
         Ok((from_bytes(&bytes).map_err(damaged)?, Some(tag)))
     }
 }

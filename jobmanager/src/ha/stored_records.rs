@@ -21,7 +21,6 @@ use super::frame::{Frame, HEADER};
 use super::stored_fence::{ATTEMPTS, StoredFence};
 use super::{MAX_RECORD, Record, RecordError, RecordKey, RecordKind, RecordStore, Version};
 
-const FENCE: &str = "fence";
 /// Records that are taken over at once: each may have [`MAX_RECORD`] bytes.
 const AT_ONCE: usize = 4;
 
@@ -105,8 +104,7 @@ fn unreachable(error: impl std::fmt::Display) -> RecordError {
 impl StoredRecords {
     /// Those of this cluster.
     pub fn new(storage: &ClusterStorage) -> Self {
-        let folder = storage.records();
-        Self { fence: StoredFence::new(folder.join(FENCE)), folder, state: Mutex::default() }
+        Self { fence: StoredFence::of(storage), folder: storage.records(), state: Mutex::default() }
     }
 
     fn file(&self, name: &str) -> Location {

@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng};
 use wiesel_common::config::Configuration;
 use wiesel_common::filesystem::unsure::{PutFault, UnsureBucket};
 
+use super::super::stored_fence::FENCE;
 use super::*;
 
 const JOB: RecordKey = RecordKey::Job(JobId([7; 16]));
@@ -384,4 +385,26 @@ async fn what_is_done_stays_whatever_the_store_loses() {
             }
         }
     }
+}
+
+/// Failed before: whoever was to lead ended, and what it said was no help.
+#[tokio::test]
+async fn a_damaged_record_keeps_everybody_from_leading_until_it_was_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = storage(&folder.path().join("ha").display().to_string());
+    let records = leader(&storage, 1).await;
+    records.write(1, JOB, None, bytes("a")).await.unwrap();
+    records.write(1, RESULT, None, bytes("b")).await.unwrap();
+    let name = files(&storage).await.into_iter().find(|file| file.starts_with("job.")).unwrap();
+    let file = storage.records().join(&name);
+    let place = file.as_local().unwrap();
+    for content in std::fs::read_dir(place).unwrap() {
+        std::fs::write(content.unwrap().path(), "damaged").unwrap();
+    }
+    let said = StoredRecords::new(&storage).fence(2).await.unwrap_err().to_string();
+    assert!(said.contains(&name) && said.contains("move it away") && said.contains("-s"), "{said}");
+    std::fs::rename(place, folder.path().join("away")).unwrap();
+    let records = leader(&storage, 3).await;
+    assert_eq!(content(&records, 3, JOB).await, None);
+    assert_eq!(content(&records, 3, RESULT).await, Some(bytes("b")));
 }

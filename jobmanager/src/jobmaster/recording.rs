@@ -107,17 +107,38 @@ impl JobMaster {
         }
     }
 
-    /// Nothing of what waits for the record may happen. The job goes on from what is in the record, under another leader: its tasks
-    /// are not touched.
+    /// Nothing of what waits for the record may happen. Where a later leader has begun, the job goes on under it from what is in the
+    /// record, and its tasks are not touched. Else this JobManager leads on, and nobody would take them over: they end.
     fn not_recorded(&mut self, error: &RecordError) {
-        tracing::error!(job_id = %self.job_id(), reason = %error, "the job's record cannot be written: the job goes on under another JobMaster");
+        let is_superseded = matches!(error, RecordError::Superseded { .. });
+        let becomes_of_it = match is_superseded {
+            true => "the job goes on under another JobMaster",
+            false => {
+                "its tasks end. The next JobManager that leads goes on with the job from its record; where there is none, start it \
+                 again with -s from its last retained checkpoint"
+            }
+        };
+        tracing::error!(job_id = %self.job_id(), reason = %error, "the job's record cannot be written: {becomes_of_it}");
         for wanted in self.recorder.take_all() {
             if let Wanted::Submitted(reply) = wanted {
                 // The caller may have gone.
                 let _ = reply.send(Err(error.to_string()));
             }
         }
+        if !is_superseded {
+            self.end_tasks();
+        }
         self.leave();
+    }
+
+    /// Ends the tasks of a job that nobody sees to any more, and gives its slots back. Its files stay.
+    fn end_tasks(&mut self) {
+        self.scheduler.suspend(&mut self.env);
+        for action in self.scheduler.take_actions() {
+            self.do_action(action);
+        }
+        // Of a job that was over this had waited for the record.
+        self.do_action(Action::ReleaseSlots);
     }
 
     /// The JobManager stops. A job that outlives it goes on, and so do its tasks.

@@ -56,10 +56,11 @@ const OF_JOBS_TOO: [&str; 9] = [
     "web.exception-history-",
 ];
 
-/// Whether a key changes nothing where it is SET, because processes alone read it, when they start.
+/// Whether a key changes nothing where it is SET, because processes alone read it, when they start. Where its jobs run is what a client
+/// knows before its first statement.
 pub fn is_of_processes(key: &str) -> bool {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    let of_process = begins(&OF_PROCESSES) || begins(&["task.cancellation.", "taskmanager."]);
+    let of_process = begins(&OF_PROCESSES) || begins(&["execution.target", "task.cancellation.", "taskmanager."]);
     begins(&OF_CREDENTIALS) || (of_process && !begins(&OF_JOBS_TOO))
 }
 

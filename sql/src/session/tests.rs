@@ -566,6 +566,8 @@ fn a_key_of_processes_is_told_from_one_of_jobs() {
         "rest.port",
         "s3.endpoint",
         "task.cancellation.timeout",
+        // Failed before: SET took it, and the next statement still looked for the JobManager of a session cluster.
+        "execution.target",
         "taskmanager.memory.managed.size",
         "taskmanager.network.compression.codec",
         "taskmanager.numberOfTaskSlots",

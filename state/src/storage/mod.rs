@@ -163,6 +163,9 @@ impl CheckpointStorage {
     }
 
     /// Some bytes of a file. Only their number is verified.
+    ///
+    /// # Errors
+    /// The file is missing, or is shorter than it was: no restart makes it longer.
     pub async fn read_range(&self, file: &proto::StateFile, range: std::ops::Range<u64>) -> Result<Bytes> {
         if file.path.is_empty() {
             let inline = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
@@ -171,7 +174,15 @@ impl CheckpointStorage {
                 inside.ok_or_else(|| Error::Corrupt("inline state is shorter than it should be".into()))?;
             return Ok(file.inline.slice(start..end));
         }
-        self.resolve(&file.path)?.read_range(range).await.map_err(missing)
+        let location = self.resolve(&file.path)?;
+        match location.read_range(range).await {
+            Ok(bytes) => Ok(bytes),
+            // What lies beyond a file's end fails like what a store that is away has.
+            Err(error) => match location.size().await {
+                Ok(found) if found < file.size => Err(damaged(file, found)),
+                _ => Err(missing(error)),
+            },
+        }
     }
 
     /// Writes a local file with the bytes of a file, as they were written.
@@ -224,8 +235,13 @@ impl CheckpointStorage {
     /// The folder of a new savepoint, as a URI, in the directory given or in the one configured. Touches nothing.
     ///
     /// # Errors
-    /// There is neither, or it is a relative path: each process would look for it somewhere else.
+    /// There is neither, the one given is blank, or it is a relative path: each process would look for it somewhere else.
     pub fn savepoint_target(&self, directory: Option<&str>) -> Result<String> {
+        if directory.is_some_and(|given| given.trim().is_empty()) {
+            let message = "Can not create a Path from an empty string: name the directory of the savepoint, or leave it out where a \
+                           cluster-wide default is configured.";
+            return Err(wiesel_common::config::ConfigError::Inconsistent(message.to_owned()).into());
+        }
         let configured = self.inner.configuration.get_optional(&checkpointing::SAVEPOINT_DIRECTORY)?;
         let directory = directory.map(str::to_owned).or(configured).filter(|directory| !directory.trim().is_empty());
         let Some(directory) = directory else {

@@ -128,6 +128,10 @@ async fn damage_names_the_file() {
     assert!(flipped.contains(&file.path) && flipped.contains("checksum"), "{flipped}");
     let cut = outcome(b"more than").await;
     assert!(cut.contains(&file.path) && cut.contains("9 bytes instead of 13"), "{cut}");
+    // Failed before: it was no damage, and the job restarted for ever.
+    let beyond = storage.read_range(&file, 7..13).await.unwrap_err();
+    assert!(matches!(&beyond, Error::Corrupt(text) if *text == cut), "{beyond:?}");
+    assert_eq!(storage.read_range(&file, 0..4).await.unwrap(), "more");
     std::fs::remove_file(path).unwrap();
     // Before, this was a failure as that of a store that is away: the job restarted for ever.
     let read = storage.read(&file).await.unwrap_err();
@@ -196,6 +200,11 @@ fn where_savepoints_go() {
     assert!(target.starts_with("file:/default/savepoint-ababab-"), "{target}");
     assert_eq!(target.len(), "file:/default/savepoint-ababab-123456789012".len());
     assert!(storage.savepoint_target(Some("/other")).unwrap().starts_with("file:/other/savepoint-ababab-"));
+    // Failed before: it was said that no default is configured.
+    for blank in ["", "  "] {
+        let said = storage.savepoint_target(Some(blank)).unwrap_err().to_string();
+        assert!(said.starts_with("Can not create a Path from an empty string"), "{said}");
+    }
     let none = CheckpointStorage::new(&config(&[]), JOB).unwrap().savepoint_target(None).unwrap_err().to_string();
     assert!(none.starts_with("No savepoint directory configured."), "{none}");
 }

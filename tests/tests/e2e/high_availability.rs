@@ -276,6 +276,30 @@ fn a_leader_that_stood_still_ends_and_changes_nothing() {
     rows.verify(&cluster);
 }
 
+/// Failed before: the job was left for another JobMaster, which did not come as long as this JobManager led. Its tasks kept their
+/// slots, and could not be cancelled.
+#[test]
+fn a_job_whose_record_is_gone_gives_its_slots_back() {
+    let checkpoints = tempfile::tempdir().expect("a temporary folder");
+    let cluster = builder(1, &Place::local(checkpoints.path())).start();
+    let job = RowsJob::submit(&cluster, 1);
+    cluster.wait_for_tasks(&job.id, LIMIT);
+    wait_for_checkpoints(&cluster, &job.id, 1);
+    let records = fs::read_dir(cluster.dir().join("ha/tests/records")).expect("the folder of the records").flatten();
+    let is_its = |name: &str| name.starts_with(&format!("job.{}.", job.id));
+    let record = records
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().is_some_and(|name| is_its(&name.to_string_lossy())));
+    fs::rename(record.expect("the record of the job"), cluster.dir().join("record"))
+        .expect("a record can be moved away");
+    cluster.wait_for_free_slots(8);
+    assert_eq!(cluster.state(&job.id), "SUSPENDED");
+    let log = cluster.log_text();
+    assert!(log.contains("it is gone") && log.contains("start it again with -s"), "{log}");
+    // The cluster goes on.
+    assert_eq!(cluster.rows("SELECT n FROM (VALUES (1), (2)) AS t (n);", 1), [["1"], ["2"]]);
+}
+
 /// Whoever asks one that stands by hears where the leader is; the clients look for it themselves.
 #[test]
 fn clients_find_the_leader() {

@@ -102,3 +102,41 @@ fn scripts_end_without_what_they_read_first() {
         assert!(lines.contains("config.sh") && lines.lines().count() == 1, "{script}: {lines}");
     }
 }
+
+/// Failed before: the pid went into the file that a link named, which in /tmp anybody can make beforehand, and a daemon whose pid
+/// file was a folder could not be stopped, with status 0.
+#[test]
+fn the_pid_file_is_a_new_one_whatever_has_its_name() {
+    let cluster = Cluster::builder().prepare();
+    let pids = cluster.dir().join("pid");
+    std::fs::create_dir_all(&pids).unwrap();
+    let precious = cluster.file("precious", "precious");
+    let run = |argument: &str| {
+        let mut command = cluster.command("bin/taskmanager.sh");
+        command.arg(argument).env("FLINK_IDENT_STRING", "x").env("FLINK_PID_DIR", &pids).output().unwrap()
+    };
+    let file = pids.join("flink-x-taskexecutor.pid");
+    for link in [&file, &pids.join("flink-x-taskexecutor.pid.tmp")] {
+        symlink(&precious, link).unwrap();
+    }
+    let started = run("start");
+    assert!(started.status.success(), "{}", said(&started));
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    assert!(!file.is_symlink());
+    let stopped = run("stop");
+    assert!(stopped.status.success() && said(&stopped).contains("Stopping taskexecutor"), "{}", said(&stopped));
+    assert_eq!(std::fs::read_dir(&pids).unwrap().count(), 0);
+
+    let is_refused = |reason: &str| {
+        for argument in ["start", "stop", "stop-all"] {
+            let refused = run(argument);
+            assert!(!refused.status.success() && said(&refused).contains(reason), "{argument}: {}", said(&refused));
+        }
+    };
+    std::fs::create_dir(&file).unwrap();
+    is_refused("is no regular file: remove it");
+    std::fs::remove_dir(&file).unwrap();
+    // No numbers: what is in this folder is signalled when the cluster goes.
+    std::fs::write(&file, "x\n".repeat(10_000)).unwrap();
+    is_refused("has 20000 bytes, of at most 16384");
+}

@@ -37,7 +37,11 @@ pub(super) fn read(folder: &Path, limit: u64) -> io::Result<Option<(u64, Result<
         let Some(generation) = newest(folder)? else { return Ok(None) };
         match bounded::read(&folder.join(name(generation)), Bound::at_most(limit)) {
             Err(error) if local::is_absent(&error) => {}
-            read => return read.map(|read| Some((generation, read))),
+            Err(error) => {
+                let reason = format!("{} in it: {error}", name(generation));
+                return Err(io::Error::new(error.kind(), reason));
+            }
+            Ok(read) => return Ok(Some((generation, read))),
         }
     }
     Err(io::Error::other("it is replaced faster than it can be read"))
@@ -45,7 +49,7 @@ pub(super) fn read(folder: &Path, limit: u64) -> io::Result<Option<(u64, Result<
 
 /// Adds the content behind the expected one.
 pub(super) fn swap(folder: &Path, expected: Option<u64>, bytes: &[u8]) -> io::Result<Swapped> {
-    let next = expected.unwrap_or(0).checked_add(1).ok_or_else(|| io::Error::other("it was replaced too often"))?;
+    let next = expected.unwrap_or(0).checked_add(1).ok_or_else(exhausted)?;
     if expected.is_none() {
         make(folder)?;
     }
@@ -63,6 +67,14 @@ pub(super) fn swap(folder: &Path, expected: Option<u64>, bytes: &[u8]) -> io::Re
         Ok(_) => Ok(Swapped::Refused),
         Err(error) => Ok(Swapped::Unknown(error)),
     }
+}
+
+/// No writer comes as far as to the last number in its time.
+fn exhausted() -> io::Error {
+    let last = name(u64::MAX);
+    io::Error::other(format!(
+        "{last} in it has the last number there is, and is not what a JobManager wrote: move it away"
+    ))
 }
 
 /// Gives a content its number; false: another one has it.
@@ -246,7 +258,19 @@ mod tests {
             assert_eq!(number(other), None, "{other}");
         }
         let root = tempfile::tempdir().unwrap();
-        assert!(swap(root.path(), Some(u64::MAX), b"x").is_err());
+        // Failed before: it was said to be replaced too often.
+        let said = swap(root.path(), Some(u64::MAX), b"x").unwrap_err().to_string();
+        assert!(said.contains("18446744073709551615 in it") && said.contains("move it away"), "{said}");
+    }
+
+    /// Failed before: the folder was said to be one.
+    #[test]
+    fn what_is_no_content_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(name(7))).unwrap();
+        let error = read(root.path(), 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert!(error.to_string().starts_with("00000000000000000007 in it: "), "{error}");
     }
 
     #[test]
