@@ -15,7 +15,7 @@ use wiesel_common::text::suggestion;
 use wiesel_expressions::expression::Zone;
 use wiesel_sql::session::goes_with_jobs;
 
-use crate::local::LocalCluster;
+use crate::local::{LocalCluster, Printed};
 use crate::rest::RestClient;
 use crate::target::Target;
 use crate::termination;
@@ -176,7 +176,7 @@ impl Cluster {
                 // It has slots for that.
                 let parallelism = parallelism.map(|parallelism| format!("{}={parallelism}", PARALLELISM.key()));
                 let properties: Vec<String> = self.properties.iter().cloned().chain(parallelism).collect();
-                let local = LocalCluster::start(&properties)?;
+                let local = LocalCluster::start(&properties, Printed::ToOutput)?;
                 Ok(ScriptCluster { client: local.client(configuration)?, _local: Some(local) })
             }
         }

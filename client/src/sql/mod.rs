@@ -8,7 +8,7 @@ use wiesel_common::quote::quote;
 use wiesel_sql::on_deep_stack;
 
 use crate::cli::{Failure, load_configuration, names_address, options, parse_property, warn_of_keys};
-use crate::local::{LocalCluster, tell_what_ends, wait_for_jobs};
+use crate::local::{LocalCluster, Printed, tell_what_ends, wait_for_jobs};
 use crate::rest::RestClient;
 use crate::target::Target;
 use crate::{input, terminal, termination};
@@ -164,7 +164,12 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     let read = |path: &PathBuf| input::script(path, &input::RUN_HERE);
     let init = arguments.init.as_ref().map(read).transpose()?;
     let file = arguments.file.as_ref().map(read).transpose()?;
-    let local = (target == Target::Local).then(|| LocalCluster::start(&arguments.properties)).transpose()?;
+    let at_prompt = file.is_none() && !arguments.fold_json && std::io::stdin().is_terminal();
+    let printed = if at_prompt || arguments.fold_json { Printed::ToFile } else { Printed::ToOutput };
+    let local = (target == Target::Local).then(|| LocalCluster::start(&arguments.properties, printed)).transpose()?;
+    if let Some(local) = local.as_ref().filter(|_| at_prompt) {
+        println!("[INFO] What jobs print is in {}.", quote(&local.out_file().to_string_lossy()));
+    }
     let client = match &local {
         Some(local) => local.client(&configuration)?,
         None if names_address(&arguments.properties) => RestClient::at_configured_address(&configuration)?,
@@ -183,7 +188,7 @@ async fn act(arguments: Arguments) -> Result<bool, Failure> {
     }
     let (succeeded, is_script) = match file {
         Some(file) => (script::run(&mut executor, &file).await?, true),
-        None if std::io::stdin().is_terminal() => (prompt::run(&mut executor, arguments.history).await?, false),
+        None if at_prompt => (prompt::run(&mut executor, arguments.history).await?, false),
         None => (script::run(&mut executor, &input::script_of_stdin()?).await?, true),
     };
     end_session(&client, local.as_ref(), succeeded, is_script).await

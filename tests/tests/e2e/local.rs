@@ -80,6 +80,40 @@ fn the_log_of_a_local_cluster_is_named_by_the_user() {
     assert!(cluster.dir().join("log").join(&expected).is_file(), "no {expected}: {:?}", cluster.log_files());
 }
 
+/// Failed before: nobody read what the cluster's process printed, so each such job failed, cannot print to the TaskManager's output.
+#[test]
+fn what_jobs_print_is_the_clients_output() {
+    let cluster = Cluster::builder().set("parallelism.default", "1").prepare();
+    let script = cluster.file(
+        "x.sql",
+        "CREATE TABLE n (k BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '2000',
+           'fields.k.kind' = 'sequence', 'fields.k.start' = '1', 'fields.k.end' = '2000');
+         CREATE TABLE p (k BIGINT) WITH ('connector' = 'print', 'print-identifier' = 'ü');
+         INSERT INTO p SELECT k FROM n;\n",
+    );
+    let script = script.to_string_lossy();
+    let rows = |text: &str| {
+        let found = text.lines().filter_map(|line| line.strip_prefix("ü> +I[")?.strip_suffix(']')?.parse().ok());
+        let mut found: Vec<u64> = found.collect();
+        found.sort_unstable();
+        found
+    };
+    let all: Vec<u64> = (1..=2000).collect();
+    let programs: [(&str, &[&str]); 2] =
+        [("flink", &["run", "-t", "local", &script]), ("sql-client.sh", &["local", "-f", &script])];
+    for (program, arguments) in programs {
+        let ran = cluster.script(program, arguments);
+        assert!(ran.status.success(), "{}", said(&ran));
+        assert_eq!(rows(&String::from_utf8_lossy(&ran.stdout)), all, "{program}");
+    }
+    // Its output is for something else.
+    let folded = cluster.script("sql-client.sh", &["local", "-f", &script, "--fold-json"]);
+    assert!(folded.status.success() && rows(&String::from_utf8_lossy(&folded.stdout)).is_empty(), "{}", said(&folded));
+    let logs = fs::read_dir(cluster.dir().join("log")).unwrap().flatten();
+    let printed = logs.map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "out"));
+    assert_eq!(rows(&fs::read_to_string(printed.expect("an .out file")).unwrap()), all);
+}
+
 #[test]
 fn the_command_line_runs_a_script_in_a_cluster_of_its_own() {
     let cluster = Cluster::builder().prepare();
