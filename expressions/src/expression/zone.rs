@@ -46,6 +46,24 @@ impl Zone {
         name.parse().map(Self::Region).map_err(|_| "unknown region".into())
     }
 
+    /// Reads what [`Zone::parse`] does but the abbreviations, as `ZoneId.of` alone does.
+    pub fn parse_id(name: &str) -> Result<Self, String> {
+        match SHORT.iter().any(|(short, _)| *short == name) {
+            true => Err("unknown region".into()),
+            false => Self::parse(name),
+        }
+    }
+
+    /// Reads a name as `java.util.TimeZone` does: an offset is one only behind `GMT`, and what is no zone is UTC.
+    pub fn of_time_zone(name: &str) -> Self {
+        let offset = ["GMT", "UTC", "UT"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
+        match offset.starts_with(['+', '-']) {
+            true if name.starts_with("GMT") => custom(offset).map_or(Self::UTC, Self::Fixed),
+            true => Self::UTC,
+            false => Self::parse(name).unwrap_or(Self::UTC),
+        }
+    }
+
     /// Seconds east of UTC at an instant, in seconds since the epoch.
     pub fn offset_at(&self, seconds: i64) -> i64 {
         match self {
@@ -177,6 +195,9 @@ fn fixed(text: &str) -> Option<FixedOffset> {
     } else {
         (0..digits.len()).step_by(2).map(|at| digits.get(at..at + 2)).collect::<Option<_>>()?
     };
+    if parts.len() > 1 && parts.iter().any(|part| part.len() != 2) {
+        return None;
+    }
     let numbers =
         parts.iter().map(|part| part.parse::<i32>().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit())));
     let numbers: Vec<i32> = numbers.collect::<Option<_>>()?;
@@ -186,6 +207,27 @@ fn fixed(text: &str) -> Option<FixedOffset> {
     }
     let seconds = hours * 3600 + rest.first().unwrap_or(&0) * 60 + rest.get(1).unwrap_or(&0);
     if seconds > 18 * 3600 { None } else { FixedOffset::east_opt(sign * seconds) }
+}
+
+/// `+h`, `+hh`, `+hmm`, `+hhmm`, `+h:mm`, `+hh:mm`, up to 23:59, as `java.util.TimeZone` reads them.
+fn custom(text: &str) -> Option<FixedOffset> {
+    let (sign, digits) = (if text.starts_with('-') { -1 } else { 1 }, text.get(1..)?);
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) => (hours, Some(minutes)),
+        None if digits.len() > 2 => {
+            digits.split_at_checked(digits.len() - 2).map(|(hours, rest)| (hours, Some(rest)))?
+        }
+        None => (digits, None),
+    };
+    let number = |part: &str, most: i32| {
+        let number = part.parse::<i32>().ok().filter(|number| *number <= most)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then_some(number)
+    };
+    if hours.len() > 2 || minutes.is_some_and(|minutes| minutes.len() != 2) {
+        return None;
+    }
+    let seconds = number(hours, 23)? * 3600 + number(minutes.unwrap_or("0"), 59)? * 60;
+    FixedOffset::east_opt(sign * seconds)
 }
 
 /// `java.time.ZoneId.SHORT_IDS`.
@@ -289,6 +331,42 @@ mod tests {
             let zone = Zone::parse(name).unwrap();
             assert_eq!(zone.to_string(), written, "{name}");
             assert_eq!(Zone::parse(written), Ok(zone), "{name}");
+        }
+    }
+
+    /// What Java's two classes make of names. Failed before: each was read as the other reads them, and UTC if neither knows it.
+    #[test]
+    fn names_are_read_as_the_class_of_java_reads_them() {
+        let at = |zone: Zone| zone.offset_at(1_704_103_200) / 60;
+        for (name, time_zone, id) in [
+            ("GMT+8", 480, Some(480)),
+            ("GMT-8", -480, Some(-480)),
+            ("GMT+08:00", 480, Some(480)),
+            ("GMT+0800", 480, Some(480)),
+            ("GMT+800", 480, None),
+            ("GMT+8:05", 485, None),
+            ("GMT+8:5", 0, None),
+            ("GMT+8:60", 0, None),
+            ("GMT+20", 1200, None),
+            ("GMT+23:59", 1439, None),
+            ("GMT+24", 0, None),
+            ("GMT+", 0, None),
+            ("GMT+123456", 0, Some(754)),
+            ("GMT+08:00:00", 0, Some(480)),
+            ("UTC+5", 0, Some(300)),
+            ("+8", 0, Some(480)),
+            ("+08:00", 0, Some(480)),
+            ("EST", -300, None),
+            ("PST", -480, None),
+            ("EST5EDT", -300, Some(-300)),
+            ("Z", 0, Some(0)),
+            ("utc", 0, None),
+            ("America/new_york", 0, None),
+            ("Nowhere/X", 0, None),
+            ("", 0, None),
+        ] {
+            assert_eq!(at(Zone::of_time_zone(name)), time_zone, "{name} as a TimeZone");
+            assert_eq!(Zone::parse_id(name).ok().map(at), id, "{name} as a ZoneId");
         }
     }
 

@@ -143,7 +143,7 @@ pub(super) fn to_timestamp(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// `TO_TIMESTAMP_LTZ(number[, precision])` and `TO_TIMESTAMP_LTZ(text[, pattern[, zone]])`.
+/// `TO_TIMESTAMP_LTZ(number[, precision])` and `TO_TIMESTAMP_LTZ(text[, pattern[, zone]])`: NULL by a zone that there is not.
 pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
     let TypeKind::TimestampLtz(precision, _) = site.data_type.kind else { return Err(site.unsupported()) };
     let (unit, data_type) = (timestamp_unit(precision), site.arrow_type());
@@ -151,6 +151,9 @@ pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
         let formats = reading_formats(site)?;
         if let Some(Err(error)) = site.text(1).map(DateTimeFormatter::parse) {
             return Err(Error::Plan(format!("Invalid pattern for parsing TIMESTAMP_LTZ: {error}")));
+        }
+        if let Some(Err(problem)) = site.text(2).map(Zone::parse_id) {
+            return Err(Error::Plan(format!("Invalid timezone for parsing TIMESTAMP_LTZ: {problem}")));
         }
         let with_zone = site.operands.len() > 2;
         return Ok(Box::new(move |args| {
@@ -168,7 +171,7 @@ pub(super) fn to_timestamp_ltz(site: &Site) -> Result<Kernel> {
                 };
                 let zone = match &zones {
                     None => Some(Zone::UTC),
-                    Some(zones) => zones.get(row).map(|zone| Zone::parse(zone).unwrap_or(Zone::UTC)),
+                    Some(zones) => zones.get(row).and_then(|zone| Zone::parse_id(zone).ok()),
                 };
                 local.zip(zone).map(|(local, zone)| to_instant(local, zone).count(unit)).transpose()
             })?;
@@ -337,7 +340,7 @@ pub(super) fn unix_timestamp(site: &Site) -> Result<Kernel> {
     }))
 }
 
-/// `CONVERT_TZ(text, from, to)`; an unknown zone is UTC, as Java's `TimeZone` has it.
+/// `CONVERT_TZ(text, from, to)`; the zones are those of Java's `TimeZone`.
 pub(super) fn convert_tz(site: &Site) -> Result<Kernel> {
     site.operand_type(2)?;
     let (format, century) = (SimpleDateFormat::parse(DEFAULT)?, century(site));
@@ -351,7 +354,7 @@ pub(super) fn convert_tz(site: &Site) -> Result<Kernel> {
             let mut zone = |name| match known.iter().find(|(known, _)| *known == name) {
                 Some((_, zone)) => *zone,
                 None => {
-                    let zone = Zone::parse(name).unwrap_or(Zone::UTC);
+                    let zone = Zone::of_time_zone(name);
                     if known.len() < 16 {
                         known.push((name, zone));
                     }

@@ -51,13 +51,16 @@ pub(crate) fn coalesce(operands: Vec<Expression>) -> Result<Expression> {
     Ok(Expression::call("COALESCE", operands, LogicalType { kind: common.kind, nullable }))
 }
 
-/// `IFNULL(value, other)`: the value as it is if it is never null.
+/// `IFNULL(value, other)`: the value alone if it is never null, which nonetheless has the type that both have in common.
 pub(crate) fn if_null(mut operands: Vec<Expression>) -> Result<Expression> {
     let is_there = operands.first().is_some_and(|value| !value.data_type.nullable);
-    if is_there {
-        return Ok(operands.swap_remove(0));
+    if !is_there {
+        return coalesce(operands);
     }
-    coalesce(operands)
+    let Some(common) = common_argument_type(operands.iter().map(|operand| &operand.data_type)) else {
+        return Err(Error::validation("Invalid input arguments.", None));
+    };
+    Ok(convert(operands.swap_remove(0), &common.kind))
 }
 
 /// `NULLIF(value, other)`: null if they are equal.

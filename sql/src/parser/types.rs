@@ -7,7 +7,7 @@ use wiesel_common::text::suggestion;
 use wiesel_expressions::types::{LogicalType, MAX_LENGTH, RowField, TimeAttribute, TypeKind};
 
 use super::reserved::identifier;
-use super::words::{accept, accept_all, accept_token, expect, string};
+use super::words::{accept, accept_all, accept_token, expect, is_word, string};
 
 /// The resolution of every interval of months, as Flink's planner has it.
 pub(crate) const MONTH_RESOLUTION: &str = "MONTH";
@@ -82,7 +82,10 @@ fn parse_nullable(parser: &mut Parser) -> Result<bool, ParserError> {
         expect(parser, "NULL")?;
         return Ok(false);
     }
-    accept(parser, "NULL");
+    // The `NULL ON EMPTY` behind the type that a function of JSON returns is none of the type's.
+    if !is_word(&parser.peek_nth_token_ref(1).token, "ON") {
+        accept(parser, "NULL");
+    }
     Ok(true)
 }
 

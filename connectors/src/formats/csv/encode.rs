@@ -14,7 +14,7 @@ use crate::formats::message::SerializationSchema;
 use crate::formats::text::{self, NANOS_PER_MILLI, put};
 use crate::formats::{Encoder, base64};
 
-/// Texts of more characters are quoted whatever they hold.
+/// Texts of more units of UTF-16 are quoted whatever they hold.
 const LONGEST_UNQUOTED: usize = 24;
 
 /// Writes records of one table.
@@ -75,10 +75,10 @@ impl CsvFormat {
             return;
         };
         let safe = u32::from(self.delimiter).max(u32::from(quote)).max(u32::from('\n'));
-        let needed = text.len() > LONGEST_UNQUOTED && text.chars().count() > LONGEST_UNQUOTED
-            || text
-                .chars()
-                .any(|character| u32::from(character) <= safe || Some(character) == self.escape.map(char::from));
+        // Without an escape character a reader may have Jackson's usual one.
+        let escape = self.escape.map_or('\\', char::from);
+        let needed = text.len() > LONGEST_UNQUOTED && text.encode_utf16().count() > LONGEST_UNQUOTED
+            || text.chars().any(|character| u32::from(character) <= safe || character == escape);
         if !needed {
             out.extend_from_slice(text.as_bytes());
             return;
