@@ -1,12 +1,11 @@
 //! Where jobs run: `execution.target`, `-t`.
 use std::str::FromStr;
 
-use wiesel_common::config::{ConfigOption, Configuration};
+use wiesel_common::config::Configuration;
+use wiesel_common::config::options::client::TARGET;
 use wiesel_common::quote::quote;
 
 use crate::cli::Failure;
-
-const TARGET: ConfigOption<String> = ConfigOption::new("execution.target").default("remote");
 
 /// What Flink says of clusters for one job.
 const PER_JOB: &str =

@@ -60,7 +60,8 @@ const OF_JOBS_TOO: [&str; 9] = [
 /// knows before its first statement.
 pub fn is_of_processes(key: &str) -> bool {
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| key.starts_with(prefix));
-    let of_process = begins(&OF_PROCESSES) || begins(&["execution.target", "task.cancellation.", "taskmanager."]);
+    let of_process =
+        begins(&OF_PROCESSES) || begins(&[options::client::TARGET.key(), "task.cancellation.", "taskmanager."]);
     begins(&OF_CREDENTIALS) || (of_process && !begins(&OF_JOBS_TOO))
 }
 

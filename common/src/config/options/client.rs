@@ -10,6 +10,8 @@ pub const TIMEOUT: ConfigOption<Duration> =
 pub const HEARTBEAT_INTERVAL: ConfigOption<Duration> = ConfigOption::new("client.heartbeat.interval").default("30 s");
 /// How long the JobManager waits for that before it cancels the job; 0: for ever.
 pub const HEARTBEAT_TIMEOUT: ConfigOption<Duration> = ConfigOption::new("client.heartbeat.timeout").default("3 min");
+/// Where the jobs of a client run.
+pub const TARGET: ConfigOption<String> = ConfigOption::new("execution.target").default("remote");
 /// The client waits for the job's end.
 pub const ATTACHED: ConfigOption<bool> = ConfigOption::new("execution.attached").default("false");
 /// The job ends with a client that waits for it.

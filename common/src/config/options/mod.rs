@@ -54,6 +54,7 @@ pub fn check(config: &Configuration) -> Result<(), ConfigError> {
         client::TIMEOUT,
         client::HEARTBEAT_INTERVAL,
         client::HEARTBEAT_TIMEOUT,
+        client::TARGET,
         client::ATTACHED,
         client::SHUTDOWN_ON_ATTACHED_EXIT,
         cluster::HEARTBEAT_INTERVAL,

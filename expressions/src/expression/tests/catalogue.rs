@@ -15,7 +15,8 @@ fn literal(value: ScalarValue, kind: TypeKind) -> Expression {
 
 /// A value that the argument may be.
 fn sample(argument: Argument) -> Expression {
-    let text = || literal(ScalarValue::Utf8View(Some("a".to_owned())), TypeKind::string());
+    // A pattern of dates and a zone, too.
+    let text = || literal(ScalarValue::Utf8View(Some("Z".to_owned())), TypeKind::string());
     let int = || literal(ScalarValue::Int32(Some(3)), TypeKind::Int);
     match argument {
         Argument::Any | Argument::Number | Argument::Exact | Argument::Int | Argument::Index => int(),
