@@ -461,7 +461,9 @@ impl JobMaster {
                 }
             }
             Message::Describe { reply } => {
-                let _ = reply.send(self.describe());
+                // An end that is not in the record may be none under the next leader.
+                let info = if self.recorder.is_durable() { self.describe() } else { self.describe_before_end() };
+                let _ = reply.send(info);
             }
             Message::Suspend => self.suspend(),
         }

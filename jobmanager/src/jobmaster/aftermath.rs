@@ -160,15 +160,22 @@ impl JobMaster {
             }
             _ => return,
         };
+        // The caller may have gone.
+        let _ = reply.send(self.describe_before_end());
+    }
+
+    /// The job as it is, or was before its end.
+    pub(super) fn describe_before_end(&self) -> Arc<JobInfo> {
         let mut info = self.describe();
-        let ending = Arc::make_mut(&mut info);
-        ending.status = match ending.status {
+        let before = match info.status {
             JobStatus::Finished => JobStatus::Running,
             JobStatus::Canceled => JobStatus::Cancelling,
             JobStatus::Failed => JobStatus::Failing,
-            other => other,
+            _ => return info,
         };
-        // The caller may have gone.
-        let _ = reply.send(info);
+        let ending = Arc::make_mut(&mut info);
+        ending.timestamps.enter(ending.status, 0);
+        ending.status = before;
+        info
     }
 }
