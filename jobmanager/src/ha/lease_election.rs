@@ -117,7 +117,7 @@ impl LeaseElection {
     /// as many leaders as there have been.
     async fn epoch_beyond_records(&self, of_lease: u64) -> Result<Option<u64>, Trouble> {
         let begun = match in_time(self.timing.request(), self.fence.begun()).await {
-            // Whoever leads says what is wrong with it.
+            // The JobManager that leads says what is wrong with it.
             Err(Trouble::Fence(RecordError::Damaged { .. })) => 0,
             begun => begun?,
         };

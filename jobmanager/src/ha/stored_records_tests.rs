@@ -387,7 +387,7 @@ async fn what_is_done_stays_whatever_the_store_loses() {
     }
 }
 
-/// Failed before: whoever was to lead ended, and what it said was no help.
+/// Failed before: the JobManager that was to lead ended, and what it said was no help.
 #[tokio::test]
 async fn a_damaged_record_keeps_everybody_from_leading_until_it_was_moved_away() {
     let folder = tempfile::tempdir().unwrap();

@@ -214,9 +214,10 @@ impl Reading {
     }
 }
 
-/// The body, which ends with an error if it does not come in time. Whoever takes it apart looks with each piece through all that it
-/// holds for what is not there yet. So there are few pieces, however small the chunks are that the client sends, and the work
-/// grows with the length of the body and not with its square.
+/// The body, which ends with an error if it does not come in time. The multipart parser looks with each piece through all that it
+/// holds for what is not there yet. So there are few pieces, however small the chunks are that the client sends. That is not
+/// enough: the parser looks again each time that its task is woken, and each chunk wakes it, so chunks of one byte still cost the
+/// square of their number (`bodies_in_crumbs` of `benches/attacks.py`). The pieces have to be gathered by a task of their own.
 fn in_pieces(reading: Reading, most: usize) -> Body {
     let end = Instant::now() + LONGEST;
     let pieces = futures::stream::unfold(Some(reading), move |reading| async move {
