@@ -10,10 +10,10 @@ use crate::operator::{Collector, OperatorContext, Result};
 pub enum SourceStatus {
     /// Call again at once.
     MoreAvailable,
-    /// Nothing now: call again after new splits came, the task's notifier was woken, or at this processing time
-    /// (milliseconds since the epoch).
+    /// Nothing now: call again after new splits came, the task's notifier was woken, or at a given time.
     NothingAvailable {
-        /// When to ask again without being woken.
+        /// When to ask again without being woken, in milliseconds of the clock that only runs
+        /// ([`wiesel_common::time::Clock::monotonic_millis`]): no source makes rows faster or slower because the wall clock is set.
         until: Option<i64>,
     },
     /// All splits are read and none will come.

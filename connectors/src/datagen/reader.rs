@@ -45,7 +45,8 @@ struct Share {
     rows: Option<u64>,
 }
 
-/// Rows made since shares came or went, and when that was (milliseconds): what the rate counts from.
+/// Rows made since shares came or went, and when that was (milliseconds of the clock that only runs: a wall clock that is set forward
+/// would have all the rows made at once that it skips, one that is set back none until then): what the rate counts from.
 struct Pace {
     started: i64,
     made: u64,
@@ -156,12 +157,12 @@ impl SourceReader for DatagenReader {
             self.requests.want();
             return Ok(self.requests.status());
         }
-        let now = self.clock.now_millis();
-        let due = match self.due(now) {
+        let now = self.clock.now();
+        let due = match self.due(now.monotonic) {
             Ok(due) => due,
             Err(until) => return Ok(SourceStatus::NothingAvailable { until: Some(until) }),
         };
-        let rows = self.make(due.min(self.batch_rows), now)?;
+        let rows = self.make(due.min(self.batch_rows), now.wall)?;
         if let Some(pace) = &mut self.pace {
             pace.made += rows;
         }

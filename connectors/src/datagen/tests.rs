@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int32Type;
+use wiesel_common::time::Clock;
 use wiesel_expressions::types::{LogicalType, TypeKind};
 use wiesel_operators::element::Batch;
 use wiesel_operators::operator::OperatorContext;
@@ -266,6 +267,40 @@ fn rows_come_no_faster_than_the_rate() {
         // Half of the rate, as there are two readers.
         while let SourceStatus::MoreAvailable = reader.poll(&mut out).unwrap() {}
         assert_eq!(made(&out), (second as usize * 50 + 1).min(500));
+    }
+}
+
+/// A wall clock that is set forward a minute between two readings, and a clock that only runs.
+struct SetForward(ManualClock, AtomicI64);
+
+impl Clock for SetForward {
+    fn now_millis(&self) -> i64 {
+        self.1.fetch_add(60_000, Ordering::SeqCst)
+    }
+
+    fn monotonic_millis(&self) -> i64 {
+        self.0.monotonic_millis()
+    }
+}
+
+/// Failed before: all rows that were due by the wall clock were made at once, and none for as long as it had been set back.
+#[test]
+fn the_rate_does_not_follow_the_wall_clock() {
+    let spec = spec(&[("a", int())], &[("rows-per-second", "100"), ("number-of-rows", "1000")]);
+    let clock = Arc::new(SetForward(ManualClock::default(), AtomicI64::default()));
+    let mut reader = super::reader(&spec).unwrap();
+    reader.open(&OperatorContext { clock: clock.clone(), ..context(0, 1) }).unwrap();
+    reader.add_splits(vec![super::reader::encode(0, 1, 0)]).unwrap();
+    let mut out = Collected::default();
+    for second in 0..5 {
+        clock.0.set(second * 1000);
+        let until = loop {
+            if let SourceStatus::NothingAvailable { until } = reader.poll(&mut out).unwrap() {
+                break until.unwrap();
+            }
+        };
+        assert!((second * 1000 + 1..=second * 1000 + 100).contains(&until), "{until} after {second} s");
+        assert_eq!(out.batches.iter().map(Batch::num_rows).sum::<usize>(), second as usize * 100 + 1);
     }
 }
 

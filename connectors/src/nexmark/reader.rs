@@ -111,7 +111,8 @@ pub(super) struct NexmarkReader {
     plan: Plan,
     kinds: Kinds,
     positions: Vec<Position>,
-    /// When the first event was made since the start, and its number: what a rate limit counts from.
+    /// When the first event was made since the start (milliseconds of the clock that only runs), and its number: what a rate limit
+    /// counts from.
     started: Option<(i64, u64)>,
     requests: Requests,
     clock: Arc<dyn Clock>,
@@ -137,7 +138,7 @@ impl NexmarkReader {
         let Some(next) = next.filter(|_| settings.rate_limited) else {
             return (settings.events, None);
         };
-        let now = self.clock.now_millis();
+        let now = self.clock.monotonic_millis();
         let (start, first) = *self.started.get_or_insert((now, next));
         let due = i128::from(now - start) * i128::from(settings.rate) / 1000 + i128::from(first) + 1;
         let due = u64::try_from(due).unwrap_or(0);

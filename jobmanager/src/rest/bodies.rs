@@ -11,9 +11,10 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use wiesel_common::logging::Limit;
 
@@ -214,25 +215,37 @@ impl Reading {
     }
 }
 
-/// The body, which ends with an error if it does not come in time. The multipart parser looks with each piece through all that it
-/// holds for what is not there yet. So there are few pieces, however small the chunks are that the client sends. That is not
-/// enough: the parser looks again each time that its task is woken, and each chunk wakes it, so chunks of one byte still cost the
-/// square of their number (`bodies_in_crumbs` of `benches/attacks.py`). The pieces have to be gathered by a task of their own.
-fn in_pieces(reading: Reading, most: usize) -> Body {
+/// The body, which ends with an error if it does not come in time. The multipart parser looks each time that its task is woken
+/// through all that it holds for what is not there yet. So there are few pieces, however small the chunks are that the client
+/// sends, and another task gathers them: each chunk wakes that one, only a piece wakes the parser's.
+fn in_pieces(mut reading: Reading, most: usize) -> Body {
     let end = Instant::now() + LONGEST;
-    let pieces = futures::stream::unfold(Some(reading), move |reading| async move {
-        let mut reading = reading?;
-        let piece = reading.piece(most, end).await?;
-        let more = piece.is_ok().then_some(reading);
-        Some((piece, more))
-    });
-    Body::from_stream(pieces)
+    let gather = move |sender: mpsc::Sender<Result<Bytes, BoxError>>| async move {
+        while let Some(piece) = reading.piece(most, end).await {
+            let is_last = piece.is_err();
+            if sender.send(piece).await.is_err() || is_last {
+                break;
+            }
+        }
+        // The room is what was read once the end is known.
+        drop(reading);
+        drop(sender);
+    };
+    // Only when somebody wants it: a client may wait to be told to go on.
+    let pieces = async move {
+        let (sender, receiver) = mpsc::channel(1);
+        // It ends with the body, read or not.
+        let mut gathering = JoinSet::new();
+        gathering.spawn(gather(sender));
+        futures::stream::unfold((receiver, gathering), |(mut receiver, gathering)| async move {
+            Some((receiver.recv().await?, (receiver, gathering)))
+        })
+    };
+    Body::from_stream(pieces.flatten_stream())
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     fn request(header: (&str, &str), body: Body) -> Request {
@@ -313,16 +326,25 @@ mod tests {
     }
 
     /// Failed before: with each chunk all that was there was looked through for the first boundary of the parts. 200,000 chunks of
-    /// one byte took 5 s of a core.
+    /// one byte took 5 s of a core. Then chunks were gathered, but each woke the task that looks.
     #[tokio::test]
     async fn a_body_of_tiny_chunks_is_handed_on_in_few_pieces() {
         let bodies = Bodies::new(1 << 20);
         let sent: Vec<u8> = (0..300_000u32).map(|at| at as u8).collect();
         let chunks: Vec<_> = sent.iter().map(|byte| Ok::<_, BoxError>(Bytes::from(vec![*byte]))).collect();
-        let body = Body::from_stream(futures::stream::iter(chunks));
+        let one_by_one = futures::stream::iter(chunks).then(|chunk| async {
+            tokio::task::yield_now().await;
+            chunk
+        });
+        let body = Body::from_stream(one_by_one);
         let (admitted, _room) = bodies.admit(request(("transfer-encoding", "chunked"), body)).await.unwrap();
-        let pieces: Vec<Bytes> = admitted.into_body().into_data_stream().map(Result::unwrap).collect().await;
-        assert!(pieces.len() < 40, "{} pieces", pieces.len());
+        let (mut admitted, mut wakes) = (admitted.into_body().into_data_stream(), 0);
+        let pieces = futures::stream::poll_fn(|context| {
+            wakes += 1;
+            admitted.poll_next_unpin(context)
+        });
+        let pieces: Vec<Bytes> = pieces.map(Result::unwrap).collect().await;
+        assert!(pieces.len() < 40 && wakes < 100, "{} pieces, {wakes} wakes", pieces.len());
         // What a client sends beyond the largest body is read in part only.
         assert!(pieces.iter().all(|piece| piece.len() <= (1 << 20) / PIECES));
         assert_eq!(pieces.concat(), sent);

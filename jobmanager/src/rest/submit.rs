@@ -5,6 +5,7 @@ use axum::extract::{Multipart, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use wiesel_common::quote::quote;
 use wiesel_proto as proto;
 
@@ -34,8 +35,20 @@ pub(super) struct Part {
     pub(super) content: Bytes,
 }
 
-/// All parts of a body.
-pub(super) async fn parts(mut multipart: Multipart, limit: BodyLimit) -> Result<Vec<Part>, RestError> {
+/// All parts of a body. A task of its own takes the body apart: the one that answers the request is woken by all that comes over
+/// the connection, and with each wake the parser would look anew through what it holds.
+pub(super) async fn parts(multipart: Multipart, limit: BodyLimit) -> Result<Vec<Part>, RestError> {
+    // It ends with the request.
+    let mut parsing = JoinSet::new();
+    parsing.spawn(take_apart(multipart, limit));
+    match parsing.join_next().await {
+        Some(Ok(parts)) => parts,
+        Some(Err(panicked)) => Err(RestError::internal(panicked)),
+        None => unreachable!("a task was started"),
+    }
+}
+
+async fn take_apart(mut multipart: Multipart, limit: BodyLimit) -> Result<Vec<Part>, RestError> {
     let bad = |error: MultipartError| unreadable(&error, limit);
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(bad)? {

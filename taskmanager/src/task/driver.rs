@@ -456,14 +456,17 @@ impl Driver {
         if timer <= now { self.chain.processing_time(now, &mut self.outputs) } else { Ok(()) }
     }
 
-    /// Waits for the notifier, at most until the next timer, the next barrier that is to overtake, or `until` (milliseconds since the epoch).
+    /// Waits for the notifier, at most until the next timer, the next barrier that is to overtake, or `until` (milliseconds of the
+    /// clock that only runs).
     fn wait(&self, label: &'static str, until: Option<i64>) {
-        let millis = |until: i64| u64::try_from(until.saturating_sub(self.clock.now_millis())).unwrap_or(0);
-        let timer = [self.next_timer(), until].into_iter().flatten().min().map(|at| Duration::from_millis(millis(at)));
+        let now = self.clock.now();
+        let left = |at: i64, now: i64| Duration::from_millis(u64::try_from(at.saturating_sub(now)).unwrap_or(0));
+        let timer = self.next_timer().map(|at| left(at, now.wall));
+        let poll = until.map(|at| left(at, now.monotonic));
         let barrier = if let Head::Inputs(inputs) = &self.head { inputs.deadline() } else { None };
         let barrier = [barrier, self.checkpoints.deadline()].into_iter().flatten().min();
         let barrier = barrier.map(|at| at.saturating_duration_since(Instant::now()));
-        self.waiter.notifier().wait(label, [timer, barrier].into_iter().flatten().min());
+        self.waiter.notifier().wait(label, [timer, poll, barrier].into_iter().flatten().min());
     }
 
     fn count(&mut self, now: Instant) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -106,6 +106,7 @@ fn serial() -> u32 {
 pub struct FilesJob {
     id: String,
     size: Size,
+    began: Instant,
     folder: PathBuf,
     /// What it was last started from, and with which options.
     pub(super) from: Option<String>,
@@ -132,7 +133,7 @@ impl FilesJob {
         let folder = cluster.dir().join(format!("windows-{}", serial()));
         let options = vec!["-p".to_owned(), PARALLELISM.to_string()];
         let (id, from, claimed, earlier) = (String::new(), None, Vec::new(), Vec::new());
-        Self { id, size, folder, from, options, backend: None, starts: 0, claimed, earlier }
+        Self { id, size, began: Instant::now(), folder, from, options, backend: None, starts: 0, claimed, earlier }
     }
 
     /// It goes on under another id.
@@ -163,6 +164,11 @@ impl FilesJob {
     /// The job's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether tasks of it may have read all there is to read: no source is faster than its rate.
+    pub(super) fn may_have_read_all(&self) -> bool {
+        self.began.elapsed() >= Duration::from_secs(self.size.rows / self.size.per_second)
     }
 
     /// Whether it is in a state that it does not leave.
