@@ -112,12 +112,12 @@ pub fn run(test: &str, options: Options) {
     let group = GroupJob::start(&nodes.cluster, size);
     nodes.cluster.wait_for_tasks(files.id(), REST);
     let tally = fall(test, options, &mut nodes, &mut store, &mut files);
-    // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure. A sink
-    // may have seen the end though the job goes on: others of its tasks may have failed.
-    let repeated = files.may_have_read_all() && !variant.after_finish;
     nodes.heal();
     // What blows have left of this run stays in its folder, beside the checkpoint that the last run begins with.
     println!("{test}: {}", files.rescale(&mut nodes, &store, &Rescale::last()));
+    // As in Flink, what a sink has when its input ends is shown without a last checkpoint then, and again after a failure. A sink
+    // may have seen the end though the job goes on: others of its tasks may have failed. It is asked once the run under blows is over.
+    let repeated = files.may_have_read_all() && !variant.after_finish;
     finish(test, &mut nodes, &store, &mut files, &group, options.time + REST);
 
     let rows = [files.verify_rows(&nodes.cluster, MOMENT, repeated), group.verify(MOMENT)];
